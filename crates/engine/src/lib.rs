@@ -1,0 +1,1 @@
+//! The sans-I/O workflow core: definitions, the case machine and the execution state machine.

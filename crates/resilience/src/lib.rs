@@ -1,0 +1,1 @@
+//! Deadlines, timeouts, retry presets and graceful shutdown as tower layers.

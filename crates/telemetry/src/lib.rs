@@ -1,0 +1,1 @@
+//! Tracing, OTLP export, Prometheus registries and JSON logs behind one init.

@@ -1,0 +1,1 @@
+//! Helpers for tests: a throw-away PostgreSQL, child processes, eventually-assertions.

@@ -1,0 +1,1 @@
+//! Red flags in tenders, payments and reports, and name screening.

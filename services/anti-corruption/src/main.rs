@@ -1,0 +1,3 @@
+//! The anti-corruption binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The tamper-evident log: every decision a leaf, every leaf provable.

@@ -1,0 +1,3 @@
+//! The audit-aggregator binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Versioned Rego policies with explanations.

@@ -1,0 +1,3 @@
+//! The compliance-validator binary.
+
+fn main() {}

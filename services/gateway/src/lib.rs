@@ -1,0 +1,1 @@
+//! The one door: authentication, gRPC proxying and REST transcoding.

@@ -1,0 +1,1 @@
+//! Immutable documents, addressed by content.

@@ -1,0 +1,1 @@
+//! Durable cases and workflow executions.

@@ -1,0 +1,1 @@
+//! The operator command line and the all-in-one platform.

@@ -1,0 +1,1 @@
+//! Spam triage of messages and reports with an explainable linear model.

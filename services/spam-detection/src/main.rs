@@ -1,0 +1,3 @@
+//! The spam-detection binary.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The repository own tool.
+
+fn main() {}
