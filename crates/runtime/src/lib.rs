@@ -1,1 +1,38 @@
-//! What every service is made of: Service, App, Host, configuration, peers, caller tokens, health and admin port.
+//! What every service is made of: the [`Service`] trait, [`App`] and [`Host`],
+//! configuration, peers, caller tokens, health, the admin port and the one table
+//! between faults and statuses.
+//!
+//! **Architecture invariants.** A handler never runs without a verified caller
+//! (the door excepted, which authenticates users itself). A call to a peer takes
+//! the same layers whether the peer is in this process or behind a channel.
+//! Limits of the listener sit in `listener.rs` and `config.rs` alone.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod admin;
+mod app;
+pub mod call;
+mod client;
+pub mod config;
+pub mod documents;
+pub mod edges;
+mod host;
+pub mod identity;
+pub mod keys;
+mod listener;
+mod peers;
+mod relay;
+mod server;
+mod service;
+pub mod status;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use app::App;
+pub use call::{Call, Caller, IDEMPOTENCY_KEY, REQUEST_ID, RemoteAddr};
+pub use config::ServiceConfig;
+pub use host::{Host, HostSettings, Running};
+pub use identity::{CALLER_HEADER, Minter};
+pub use relay::Outbox;
+pub use service::{Service, Setup};
+pub use status::{fault_of, status};

@@ -1,1 +1,60 @@
-//! SQLite and PostgreSQL behind one small SQL surface: pools, migrations, group commit, outbox.
+//! SQLite and PostgreSQL behind one small SQL surface.
+//!
+//! A [`Db`] is one service's store: a SQLite file or a PostgreSQL schema. It has
+//! one writer, a task that owns one connection and commits in groups, and a
+//! small pool of read-only connections. One SQL text runs on both databases:
+//! placeholders are `$1`, `$2`…, booleans are `BIGINT` 0/1, points in time are
+//! `BIGINT` microseconds, and `SUM` over `BIGINT` needs `CAST(… AS BIGINT)`.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), probity_storage::Error> {
+//! use probity_storage::{Db, DbConfig, Migration, args};
+//!
+//! const MIGRATIONS: &[Migration] = &[Migration {
+//!     version: 1,
+//!     name: "notes",
+//!     sql: "CREATE TABLE note (tenant TEXT NOT NULL, id BIGINT NOT NULL, text TEXT, PRIMARY KEY (tenant, id))",
+//! }];
+//! let config = DbConfig { url: "sqlite:/var/lib/probity/notes.db".into(), ..DbConfig::default() };
+//! let db = Db::open(&config, "notes", MIGRATIONS).await?;
+//! db.write(|tx| {
+//!     Box::pin(async move {
+//!         tx.execute("INSERT INTO note (tenant, id, text) VALUES ($1, $2, $3)", args!["acme", 1, "hello"])
+//!             .await
+//!     })
+//! })
+//! .await?;
+//! let row = db.query_opt("SELECT text FROM note WHERE tenant = $1 AND id = $2", args!["acme", 1]).await?;
+//! assert_eq!(row.map(|row| row.text(0)).transpose()?.as_deref(), Some("hello"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Architecture invariants:** `sqlx` appears nowhere else in the workspace;
+//! there is no query builder and no object mapping here; nothing here knows what
+//! a service keeps.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod config;
+mod conn;
+pub mod conformance;
+mod db;
+mod error;
+pub mod idempotency;
+mod lock;
+mod migrations;
+pub mod outbox;
+mod readers;
+mod row;
+mod tx;
+mod value;
+mod writer;
+
+pub use config::{Backend, DbConfig};
+pub use db::{Db, Stats};
+pub use error::Error;
+pub use migrations::Migration;
+pub use row::Row;
+pub use tx::Tx;
+pub use value::{Null, Typed, Value};

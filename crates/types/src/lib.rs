@@ -10,6 +10,7 @@ pub mod fault;
 pub mod id;
 pub mod money;
 pub mod page;
+pub mod retry;
 pub mod time;
 
 pub use ctx::{Ctx, Role, Roles};

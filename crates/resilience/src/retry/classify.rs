@@ -1,0 +1,126 @@
+//! Which failures are worth another try.
+//!
+//! | failure | again? |
+//! |---|---|
+//! | UNAVAILABLE | yes |
+//! | RESOURCE_EXHAUSTED with RetryInfo or pushback | yes, no sooner than asked |
+//! | RESOURCE_EXHAUSTED without | no: a quota does not come back by asking |
+//! | DEADLINE_EXCEEDED, CANCELLED | no: nobody waits for the answer any more |
+//! | every other code | no: the same call fails the same way |
+
+use probity_types::{Fault, FaultKind};
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// A callee's word on trying again, in milliseconds; negative means never.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// Whether to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It would fail again.
+    Final,
+    /// It may succeed.
+    Retry,
+    /// It may succeed, no sooner than after this.
+    RetryAfter(Duration),
+}
+
+/// A failure that says whether trying again may help.
+pub trait Retryable {
+    /// Whether to try again.
+    fn verdict(&self) -> Verdict;
+}
+
+impl Retryable for Status {
+    fn verdict(&self) -> Verdict {
+        of_status(self)
+    }
+}
+
+impl Retryable for Fault {
+    fn verdict(&self) -> Verdict {
+        match (self.kind, self.retry_after) {
+            (FaultKind::Unavailable | FaultKind::Overloaded, Some(after)) => Verdict::RetryAfter(after),
+            (FaultKind::Unavailable, None) => Verdict::Retry,
+            _ => Verdict::Final,
+        }
+    }
+}
+
+/// Whether to try again after a status.
+#[must_use]
+pub fn of_status(status: &Status) -> Verdict {
+    let asked = match pushback(status) {
+        Pushback::Never => return Verdict::Final,
+        Pushback::After(wait) => Some(wait),
+        Pushback::Nothing => status.get_details_retry_info().and_then(|info| info.retry_delay),
+    };
+    match (status.code(), asked) {
+        (Code::Unavailable | Code::ResourceExhausted, Some(wait)) => Verdict::RetryAfter(wait),
+        (Code::Unavailable, None) => Verdict::Retry,
+        _ => Verdict::Final,
+    }
+}
+
+enum Pushback {
+    Nothing,
+    Never,
+    After(Duration),
+}
+
+/// What is no number counts as never, as the gRPC retry design has it.
+fn pushback(status: &Status) -> Pushback {
+    let Some(value) = status.metadata().get(PUSHBACK) else { return Pushback::Nothing };
+    let millis = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    millis.map_or(Pushback::Never, |millis| Pushback::After(Duration::from_millis(millis)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    fn status(code: Code, pushback: Option<&'static str>, retry_info: Option<u64>) -> Status {
+        let details = retry_info.map_or_else(ErrorDetails::new, |ms| {
+            ErrorDetails::with_retry_info(Some(Duration::from_millis(ms)))
+        });
+        let mut status = Status::with_error_details(code, "no", details);
+        if let Some(value) = pushback {
+            status.metadata_mut().insert(PUSHBACK, value.parse().unwrap());
+        }
+        status
+    }
+
+    #[test]
+    fn the_table_holds() {
+        use Verdict::{Final, Retry, RetryAfter};
+        let ms = Duration::from_millis;
+        let check = |code, pushback, info, expect| {
+            assert_eq!(status(code, pushback, info).verdict(), expect, "{code:?} {pushback:?} {info:?}");
+        };
+        check(Code::Unavailable, None, None, Retry);
+        check(Code::Unavailable, None, Some(700), RetryAfter(ms(700)));
+        check(Code::Unavailable, Some("250"), Some(700), RetryAfter(ms(250)));
+        check(Code::Unavailable, Some("-1"), None, Final);
+        check(Code::Unavailable, Some("soon"), None, Final);
+        check(Code::ResourceExhausted, None, None, Final);
+        check(Code::ResourceExhausted, None, Some(700), RetryAfter(ms(700)));
+        check(Code::ResourceExhausted, Some("0"), None, RetryAfter(ms(0)));
+        for code in 0..=16 {
+            let code = Code::from_i32(code);
+            if !matches!(code, Code::Unavailable | Code::ResourceExhausted) {
+                check(code, None, Some(5), Final);
+            }
+        }
+    }
+
+    #[test]
+    fn faults_follow_the_same_table() {
+        for kind in FaultKind::ALL {
+            let again = matches!(kind, FaultKind::Unavailable | FaultKind::Overloaded);
+            assert_eq!(Fault::new(kind, "TST-0001", "no").verdict() != Verdict::Final, again, "{kind:?}");
+        }
+    }
+}

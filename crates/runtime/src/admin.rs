@@ -1,0 +1,79 @@
+//! The read-only admin port: `/livez`, `/readyz`, `/startupz`, `/metrics`.
+//!
+//! What changes something is an RPC with a role; nothing here changes anything.
+//! `/readyz` answers for the process's own stores and drain state, never for a
+//! peer: one dead peer must not unready its callers.
+
+use crate::server::Inbound;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use probity_storage::Db;
+use prometheus::Registry;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A store that does not answer in this time is not ready.
+const STORE_LIMIT: Duration = Duration::from_secs(2);
+
+/// One service of the process, as the admin port sees it.
+pub(crate) struct Hosted {
+    pub(crate) name: &'static str,
+    pub(crate) registry: Registry,
+    pub(crate) stores: Vec<Db>,
+    pub(crate) inbound: Arc<Inbound>,
+}
+
+impl Hosted {
+    async fn problem(&self) -> Option<&'static str> {
+        if self.inbound.is_draining() {
+            return Some("draining");
+        }
+        for store in &self.stores {
+            let answer = tokio::time::timeout(STORE_LIMIT, store.query("SELECT 1", Vec::new())).await;
+            if !matches!(answer, Ok(Ok(_))) {
+                return Some("its store does not answer");
+            }
+        }
+        None
+    }
+}
+
+type All = State<Arc<Vec<Hosted>>>;
+
+pub(crate) async fn serve(listener: TcpListener, hosted: Arc<Vec<Hosted>>, stop: CancellationToken) {
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/startupz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(hosted);
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the admin port ended");
+    }
+}
+
+async fn ready(State(hosted): All) -> Response {
+    let mut services = serde_json::Map::new();
+    let mut code = StatusCode::OK;
+    for service in hosted.iter() {
+        let problem = service.problem().await;
+        if problem.is_some() {
+            code = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        services.insert(service.name.to_owned(), Value::from(problem.unwrap_or("ready")));
+    }
+    (code, Json(json!({ "ready": code == StatusCode::OK, "services": services }))).into_response()
+}
+
+async fn metrics(State(hosted): All) -> Response {
+    let registries: Vec<_> = hosted.iter().map(|h| h.registry.clone()).collect();
+    let text = probity_telemetry::metrics::encode(&registries);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}

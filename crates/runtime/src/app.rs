@@ -1,0 +1,90 @@
+//! The whole main of a service: flags, telemetry, host, signals.
+
+use crate::config::Settings;
+use crate::host::{Host, HostSettings};
+use crate::service::Service;
+use anyhow::Context as _;
+use clap::Parser;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A service of the Probity platform.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None)]
+struct Flags {
+    /// Configuration file (TOML).
+    #[arg(long, env = "PROBITY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Folder for everything that is kept.
+    #[arg(long, env = "PROBITY_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address to listen on.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Address of the admin port (probes, metrics).
+    #[arg(long)]
+    admin_listen: Option<SocketAddr>,
+    /// Where a peer listens, as NAME=URL; may be repeated.
+    #[arg(long = "peer", value_parser = peer)]
+    peers: Vec<(String, String)>,
+}
+
+fn peer(text: &str) -> Result<(String, String), String> {
+    let (name, url) = text.split_once('=').ok_or("write it as NAME=URL, such as intake=http://10.0.0.7:8086")?;
+    Ok((name.to_owned(), url.to_owned()))
+}
+
+/// Runs one service as a process.
+pub struct App;
+
+impl App {
+    /// The main of a service binary: reads flags, environment and file, starts,
+    /// prints `READY`, and drains on SIGTERM or SIGINT.
+    #[must_use]
+    pub fn main<S: Service>() -> ExitCode {
+        let flags = Flags::parse();
+        match run::<S>(flags) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                complain(S::NAME, &error);
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+#[allow(clippy::print_stderr)] // before and after telemetry, the terminal is all there is
+fn complain(name: &str, error: &anyhow::Error) {
+    eprintln!("{name}: {error:#}");
+}
+
+fn run<S: Service>(flags: Flags) -> anyhow::Result<bool> {
+    let settings = Settings::load(flags.config.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime cannot start")?;
+    runtime.block_on(async {
+        let _telemetry = probity_telemetry::init(settings.telemetry.for_service(S::NAME))?;
+        let mut host = Host::new(HostSettings {
+            data_dir: flags.data_dir,
+            config_file: flags.config,
+            listen: flags.listen,
+            admin_listen: flags.admin_listen,
+            peers: flags.peers,
+            ..HostSettings::default()
+        });
+        host.add::<S>();
+        let running = host.start().await?;
+        announce(S::NAME, running.door_addr(), running.admin_addr());
+        running.wait_for_signal().await;
+        Ok(running.stop().await)
+    })
+}
+
+#[allow(clippy::print_stdout)] // the line a supervisor or a test waits for
+fn announce(name: &str, addr: SocketAddr, admin: SocketAddr) {
+    println!("READY http://{addr} ({name}, admin http://{admin})");
+}

@@ -1,0 +1,227 @@
+//! Configuration: flags > environment > file > defaults, the same keys in both
+//! shapes.
+//!
+//! A file is TOML with a section a service (`[anti_corruption]`), `[host]`,
+//! `[peers]` and `[telemetry]`. The environment overrides single keys:
+//! `PROBITY_INTAKE__MAX_DOCUMENT_BYTES=1048576`. A key nobody knows is refused
+//! with its name rather than ignored.
+
+use crate::edges::edges;
+use anyhow::{Context as _, bail};
+use figment::Figment;
+use figment::providers::{Env, Format as _, Toml};
+use figment::value::{Dict, Value};
+use probity_storage::DbConfig;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The configuration of one service.
+pub trait ServiceConfig: DeserializeOwned + Default + Send + Sync + 'static {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the key, its value and what is allowed.
+    fn validate(&self) -> Result<(), String>;
+}
+
+/// `[host]`: the process.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostConfig {
+    /// Folder for everything that is kept; `./data` when absent.
+    pub data_dir: Option<PathBuf>,
+    /// Folder of the keys; `<data_dir>/keys` when absent. Services in processes
+    /// of their own share it, or are given its public halves.
+    pub keys_dir: Option<PathBuf>,
+    /// Where metrics, probes and the redacted configuration are served.
+    pub admin_listen: Option<SocketAddr>,
+}
+
+/// `[<service>.server]`: the listener of one service.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Where to listen; 127.0.0.1 and the port of `edges.toml` when absent.
+    pub listen: Option<SocketAddr>,
+    /// Longest time a call may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// Most streams at once on one connection.
+    pub max_concurrent_streams: u32,
+    /// Most calls in work at once; more are answered RESOURCE_EXHAUSTED.
+    pub max_in_flight: usize,
+    /// Largest header block in bytes.
+    pub max_header_bytes: u32,
+    /// Time a client has to send its request headers, in milliseconds.
+    pub header_timeout_ms: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            timeout_ms: 60_000,
+            max_connections: 4_096,
+            max_concurrent_streams: 256,
+            max_in_flight: 2_048,
+            max_header_bytes: 32 * 1024,
+            header_timeout_ms: 10_000,
+        }
+    }
+}
+
+/// The whole configuration of a process, read and merged.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[host]`.
+    pub host: HostConfig,
+    /// `[peers]`: where services that are not in this process listen.
+    pub peers: BTreeMap<String, String>,
+    /// `[telemetry]`.
+    pub telemetry: probity_telemetry::TelemetryConfig,
+    sections: Dict,
+}
+
+const PREFIX: &str = "PROBITY_";
+const COMMON: [&str; 3] = ["host", "peers", "telemetry"];
+
+/// The section of a service: its name with underscores.
+#[must_use]
+pub fn section(service: &str) -> String {
+    service.replace('-', "_")
+}
+
+impl Settings {
+    /// Reads the file, if one is given, and the environment over it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a key is unknown or of a wrong type;
+    /// the message names it.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let mut figment = Figment::new();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("the configuration file {} cannot be read", path.display()))?;
+            figment = figment.merge(Toml::string(&text));
+        }
+        Self::from_figment(&figment.merge(Env::prefixed(PREFIX).split("__")))
+    }
+
+    fn from_figment(figment: &Figment) -> anyhow::Result<Self> {
+        let mut sections: Dict = figment.extract().context("the configuration cannot be read")?;
+        // Single words in the environment (PROBITY_TOKEN, PROBITY_DATA) are
+        // settings of the command line, not sections.
+        sections.retain(|_, value| matches!(value, Value::Dict(..)));
+        let known = |name: &str| {
+            COMMON.contains(&name) || edges().services.iter().any(|s| section(&s.name) == name)
+        };
+        if let Some(unknown) = sections.keys().find(|name| !known(name)) {
+            let names: Vec<_> = edges().services.iter().map(|s| section(&s.name)).collect();
+            bail!("[{unknown}] is no section; there are host, peers, telemetry, {}", names.join(", "));
+        }
+        Ok(Self {
+            host: take(&mut sections, "host")?,
+            peers: take(&mut sections, "peers")?,
+            telemetry: take(&mut sections, "telemetry")?,
+            sections,
+        })
+    }
+
+    /// The configuration of one service: its own keys, its database if it says
+    /// which, and its listener.
+    ///
+    /// # Errors
+    /// Names the section and the key that is wrong.
+    pub fn service<C: ServiceConfig>(&self, name: &str) -> anyhow::Result<ServiceSettings<C>> {
+        let section = section(name);
+        let mut keys = match self.sections.get(&section) {
+            Some(Value::Dict(_, dict)) => dict.clone(),
+            _ => Dict::new(),
+        };
+        let database = keys.remove("database").map(|v| read(&section, "database", &v)).transpose()?;
+        let server = keys.remove("server").map(|v| read(&section, "server", &v)).transpose()?;
+        let own: C = if keys.is_empty() { C::default() } else { read(&section, "", &Value::from(keys))? };
+        own.validate().map_err(|why| anyhow::anyhow!("[{section}] {why}"))?;
+        Ok(ServiceSettings { own, database, server: server.unwrap_or_default() })
+    }
+
+    /// Sets one key of a service's section, as a flag of the command line does.
+    pub fn set(&mut self, service: &str, key: &str, value: impl Into<Value>) {
+        let slot = self.sections.entry(section(service)).or_insert_with(|| Value::from(Dict::new()));
+        if let Value::Dict(_, dict) = slot {
+            dict.insert(key.to_owned(), value.into());
+        }
+    }
+}
+
+/// What [`Settings::service`] gives.
+#[derive(Debug)]
+pub struct ServiceSettings<C> {
+    /// The service's own keys.
+    pub own: C,
+    /// Its database, when one is named.
+    pub database: Option<DbConfig>,
+    /// Its listener.
+    pub server: ServerConfig,
+}
+
+fn take<T: DeserializeOwned + Default>(sections: &mut Dict, name: &str) -> anyhow::Result<T> {
+    sections.remove(name).map_or_else(|| Ok(T::default()), |value| read(name, "", &value))
+}
+
+fn read<T: DeserializeOwned>(section: &str, key: &str, value: &Value) -> anyhow::Result<T> {
+    let place = if key.is_empty() { format!("[{section}]") } else { format!("[{section}.{key}]") };
+    value.deserialize().with_context(|| format!("{place} of the configuration cannot be used"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields, default)]
+    struct Config {
+        limit: u32,
+    }
+    impl Default for Config {
+        fn default() -> Self {
+            Self { limit: 5 }
+        }
+    }
+    impl ServiceConfig for Config {
+        fn validate(&self) -> Result<(), String> {
+            if self.limit == 0 { Err("limit = 0: must be at least 1".into()) } else { Ok(()) }
+        }
+    }
+
+    fn load(toml: &str) -> anyhow::Result<ServiceSettings<Config>> {
+        Settings::from_figment(&Figment::from(Toml::string(toml)))?.service::<Config>("anti-corruption")
+    }
+
+    #[test]
+    fn reads_a_section_or_takes_defaults() {
+        let check = |toml: &str, limit: u32| assert_eq!(load(toml).expect(toml).own.limit, limit);
+        check("", 5);
+        check("[anti_corruption]\nlimit = 7", 7);
+        check("[anti_corruption.server]\ntimeout_ms = 1", 5);
+        check("[intake]\nwhatever = 1", 5);
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let check = |toml: &str, part: &str| {
+            let text = format!("{:#}", load(toml).expect_err(toml));
+            assert!(text.contains(part), "{text}");
+        };
+        check("[anti_corruption]\nlimit = 0", "must be at least 1");
+        check("[anti_corruption]\nlimits = 3", "limits");
+        check("[anti_corruption]\nlimit = \"x\"", "limit");
+        check("[antycorruption]\nlimit = 3", "antycorruption");
+        check("[host]\ndatadir = 3", "datadir");
+        check("[anti_corruption.server]\nport = 3", "port");
+    }
+}

@@ -1,0 +1,347 @@
+//! A process: one service, or all of them.
+//!
+//! Start: configuration → keys → stores and migrations → background work →
+//! listeners → ready. Stop: the door refuses and drains → background work stops
+//! → the others drain in reverse order → listeners close. A second signal ends
+//! the process at once.
+
+use crate::admin::{self, Hosted};
+use crate::config::{ServerConfig, Settings};
+use crate::edges::edges;
+use crate::identity::{Minter, Verifier};
+use crate::listener;
+use crate::peers::Peers;
+use crate::server::Inbound;
+use crate::service::{Service, Setup, Task};
+use anyhow::Context as _;
+use futures::future::BoxFuture;
+use probity_proto::BoxGrpcService;
+use probity_telemetry::RpcMetrics;
+use probity_types::{Clock, SystemClock};
+use prometheus::Registry;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+/// How long a drain may take in all.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where a process keeps its data and listens.
+#[derive(Debug, Clone, Default)]
+pub struct HostSettings {
+    /// Folder for everything that is kept; the configuration's, else `./data`.
+    pub data_dir: Option<PathBuf>,
+    /// The configuration file.
+    pub config_file: Option<PathBuf>,
+    /// Where the door (or the only service) listens; over the configuration.
+    pub listen: Option<SocketAddr>,
+    /// Where the admin port listens; over the configuration.
+    pub admin_listen: Option<SocketAddr>,
+    /// Every service listens, not only the door.
+    pub listen_all: bool,
+    /// Single keys over the configuration: service, key, value.
+    pub set: Vec<(&'static str, &'static str, String)>,
+    /// Addresses of peers, over the configuration: name, URL.
+    pub peers: Vec<(String, String)>,
+}
+
+type BuildFn = Box<dyn for<'a> FnOnce(&'a mut Parts) -> BoxFuture<'a, anyhow::Result<()>> + Send>;
+
+/// A process about to start.
+pub struct Host {
+    settings: HostSettings,
+    builds: Vec<BuildFn>,
+    fakes: Vec<(&'static str, BoxGrpcService)>,
+}
+
+/// What grows while the services are built.
+struct Parts {
+    settings: Settings,
+    options: HostSettings,
+    data_dir: PathBuf,
+    keys_dir: PathBuf,
+    peers: Peers,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+    tasks: Vec<(&'static str, Task)>,
+    built: Vec<Built>,
+}
+
+/// One built service.
+struct Built {
+    name: &'static str,
+    door: bool,
+    server: ServerConfig,
+    inbound: Arc<Inbound>,
+    service: BoxGrpcService,
+    hosted: Hosted,
+}
+
+impl Host {
+    /// A process with these settings and no service yet.
+    #[must_use]
+    pub fn new(settings: HostSettings) -> Self {
+        Self { settings, builds: Vec::new(), fakes: Vec::new() }
+    }
+
+    /// Adds a service.
+    pub fn add<S: Service>(&mut self) -> &mut Self {
+        self.builds.push(Box::new(|parts| Box::pin(parts.build::<S>())));
+        self
+    }
+
+    /// Puts something else in the place of a peer.
+    #[cfg(feature = "testing")]
+    pub(crate) fn add_fake_peer(&mut self, name: &'static str, service: BoxGrpcService) {
+        self.fakes.push((name, service));
+    }
+
+    /// Builds every service, starts background work and listeners.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, a store cannot be opened or an address
+    /// cannot be listened on.
+    pub async fn start(self) -> anyhow::Result<Running> {
+        let mut parts = Parts::new(self.settings)?;
+        for (name, service) in self.fakes {
+            parts.peers.add_local(name, service);
+        }
+        for build in self.builds {
+            build(&mut parts).await?;
+        }
+        parts.run().await
+    }
+}
+
+impl Parts {
+    fn new(options: HostSettings) -> anyhow::Result<Self> {
+        let mut settings = Settings::load(options.config_file.as_deref())?;
+        for (service, key, value) in &options.set {
+            settings.set(service, key, value.clone());
+        }
+        settings.peers.extend(options.peers.iter().cloned());
+        let from_config = settings.host.data_dir.clone().unwrap_or_else(|| PathBuf::from("data"));
+        let data_dir = options.data_dir.clone().unwrap_or(from_config);
+        let keys_dir = settings.host.keys_dir.clone().unwrap_or_else(|| data_dir.join("keys"));
+        std::fs::create_dir_all(&data_dir)
+            .with_context(|| format!("the data folder {} cannot be made", data_dir.display()))?;
+        let peers = Peers::new(settings.peers.clone());
+        Ok(Self {
+            settings,
+            options,
+            data_dir,
+            keys_dir,
+            peers,
+            clock: Arc::new(SystemClock),
+            stop: CancellationToken::new(),
+            tasks: Vec::new(),
+            built: Vec::new(),
+        })
+    }
+
+    async fn build<S: Service>(&mut self) -> anyhow::Result<()> {
+        let settings = self.settings.service::<S::Config>(S::NAME)?;
+        let registry = probity_telemetry::metrics::registry(S::NAME);
+        let mut setup = Setup {
+            service: S::NAME,
+            database: settings.database,
+            data_dir: self.data_dir.join(S::NAME),
+            keys_dir: self.keys_dir.clone(),
+            peers: self.peers.clone(),
+            minter: Arc::new(Minter::open(&self.keys_dir, S::NAME, self.clock.clone())?),
+            registry: registry.clone(),
+            clock: self.clock.clone(),
+            stop: self.stop.child_token(),
+            tasks: Vec::new(),
+            stores: Vec::new(),
+        };
+        let service = S::build(settings.own, &mut setup)
+            .await
+            .with_context(|| format!("{} cannot start", S::NAME))?;
+        self.tasks.append(&mut setup.tasks);
+        let inbound = self.inbound::<S>(&registry, &settings.server)?;
+        let boxed = inbound.wrap(with_standard_services::<S>(service.routes()).await?);
+        self.peers.add_local(S::NAME, boxed.clone());
+        self.built.push(Built {
+            name: S::NAME,
+            door: S::DOOR,
+            server: settings.server,
+            inbound: inbound.clone(),
+            service: boxed,
+            hosted: Hosted { name: S::NAME, registry, stores: setup.stores, inbound },
+        });
+        Ok(())
+    }
+
+    fn inbound<S: Service>(&self, registry: &Registry, server: &ServerConfig) -> anyhow::Result<Arc<Inbound>> {
+        let verifier = (!S::DOOR)
+            .then(|| Verifier::new(&self.keys_dir, edges().callers_of(S::NAME), self.clock.clone()));
+        let metrics = RpcMetrics::new(registry)?;
+        let timeout = Duration::from_millis(server.timeout_ms);
+        Ok(Inbound::new(S::NAME, verifier, metrics, timeout, server.max_in_flight))
+    }
+
+    /// Binds everything first, so that a taken port ends the start before any
+    /// background work begins.
+    async fn run(self) -> anyhow::Result<Running> {
+        let alone = self.built.len() == 1;
+        let mut listeners = Vec::new();
+        for built in &self.built {
+            let listens = built.door || alone || self.options.listen_all;
+            if listens {
+                let first = built.door || alone;
+                let chosen = self.options.listen.filter(|_| first).or(built.server.listen);
+                let addr = chosen.unwrap_or_else(|| default_addr(built.name, |s| s.port));
+                listeners.push((built.name, bind(addr, built.name).await?));
+            }
+        }
+        let admin = self.admin_listener(alone).await?;
+        Ok(self.go(listeners, admin))
+    }
+
+    async fn admin_listener(&self, alone: bool) -> anyhow::Result<TcpListener> {
+        let name = if alone { self.built.first().map_or("gateway", |b| b.name) } else { "gateway" };
+        let chosen = self.options.admin_listen.or(self.settings.host.admin_listen);
+        bind(chosen.unwrap_or_else(|| default_addr(name, |s| s.admin_port)), "the admin port").await
+    }
+
+    fn go(self, listeners: Vec<(&'static str, TcpListener)>, admin: TcpListener) -> Running {
+        let close = CancellationToken::new();
+        let addrs = listeners.iter().filter_map(|(n, l)| Some((*n, l.local_addr().ok()?))).collect();
+        let admin_addr = admin.local_addr().unwrap_or_else(|_| default_addr("gateway", |s| s.admin_port));
+        let mut serving = Vec::new();
+        for (name, listener) in listeners {
+            if let Some(built) = self.built.iter().find(|b| b.name == name) {
+                let task = listener::serve(listener, built.server.clone(), built.service.clone(), close.clone());
+                serving.push(tokio::spawn(task));
+            }
+        }
+        let background = self.tasks.into_iter().map(|(name, task)| (name, tokio::spawn(task))).collect();
+        let (hosted, inbound): (Vec<_>, Vec<_>) =
+            self.built.into_iter().map(|b| (b.hosted, (b.door, b.inbound))).unzip();
+        serving.push(tokio::spawn(admin::serve(admin, Arc::new(hosted), close.clone())));
+        Running { addrs, admin_addr, stop: self.stop, close, serving, background, inbound, peers: self.peers }
+    }
+}
+
+fn default_addr(name: &str, port: impl Fn(&crate::edges::ServiceEntry) -> u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, edges().service(name).map_or(0, port)))
+}
+
+async fn bind(addr: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("{what} cannot listen on {addr}; is another process there, or choose a port"))
+}
+
+/// Health and reflection beside the service's own.
+async fn with_standard_services<S: Service>(routes: Routes) -> anyhow::Result<Routes> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let mut v1 = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(probity_proto::DESCRIPTOR_SET);
+    let mut v1alpha = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(probity_proto::DESCRIPTOR_SET);
+    for service in probity_proto::pool().services() {
+        let package = service.parent_file().package_name().to_owned();
+        let own = S::PACKAGES.contains(&package.as_str());
+        if own {
+            reporter.set_service_status(service.full_name(), tonic_health::ServingStatus::Serving).await;
+        }
+        if own || S::DOOR {
+            v1 = v1.with_service_name(service.full_name());
+            v1alpha = v1alpha.with_service_name(service.full_name());
+        }
+    }
+    Ok(routes.add_service(health).add_service(v1.build_v1()?).add_service(v1alpha.build_v1alpha()?))
+}
+
+/// A process that runs.
+pub struct Running {
+    addrs: HashMap<&'static str, SocketAddr>,
+    admin_addr: SocketAddr,
+    stop: CancellationToken,
+    close: CancellationToken,
+    serving: Vec<JoinHandle<()>>,
+    background: Vec<(&'static str, JoinHandle<()>)>,
+    inbound: Vec<(bool, Arc<Inbound>)>,
+    peers: Peers,
+}
+
+impl Running {
+    /// Where a service listens, if it does.
+    #[must_use]
+    pub fn addr(&self, service: &str) -> Option<SocketAddr> {
+        self.addrs.get(service).copied()
+    }
+
+    /// Where the door listens: the gateway, else the only service.
+    #[must_use]
+    pub fn door_addr(&self) -> SocketAddr {
+        let door = self.addr("gateway").or_else(|| self.addrs.values().next().copied());
+        door.unwrap_or(self.admin_addr)
+    }
+
+    /// Where metrics and probes are served.
+    #[must_use]
+    pub const fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// The client side of a service of this process, as `caller` sees it.
+    #[must_use]
+    pub fn client(&self, caller: &'static str, callee: &'static str) -> BoxGrpcService {
+        self.peers.client(caller, callee)
+    }
+
+    /// The in-bound side of a service of this process, without client layers.
+    #[cfg(feature = "testing")]
+    pub(crate) fn local(&self, name: &'static str) -> BoxGrpcService {
+        self.peers.local(name)
+    }
+
+    /// Waits for SIGTERM or SIGINT; from then on a second one ends the process.
+    pub async fn wait_for_signal(&self) {
+        probity_resilience::shutdown::first_signal().await;
+        tokio::spawn(probity_resilience::shutdown::exit_at_next_signal());
+    }
+
+    /// Drains and stops. Answers whether everything ended in time.
+    pub async fn stop(self) -> bool {
+        let drained = tokio::time::timeout(DRAIN_LIMIT, self.drain()).await.unwrap_or(false);
+        if !drained {
+            tracing::warn!("the drain did not end in {} s; what was left is cut", DRAIN_LIMIT.as_secs());
+        }
+        drained
+    }
+
+    async fn drain(self) -> bool {
+        let (doors, others): (Vec<_>, Vec<_>) = self.inbound.into_iter().partition(|(door, _)| *door);
+        let mut all = true;
+        for (_, door) in &doors {
+            door.start_draining();
+            all &= door.drained(DRAIN_LIMIT / 2).await;
+        }
+        self.stop.cancel();
+        for (name, task) in self.background {
+            if task.await.is_err() {
+                tracing::error!(task = name, "background work ended badly");
+                all = false;
+            }
+        }
+        for (_, inbound) in others.iter().rev() {
+            inbound.start_draining();
+            all &= inbound.drained(DRAIN_LIMIT / 4).await;
+        }
+        self.close.cancel();
+        for task in self.serving {
+            all &= task.await.is_ok();
+        }
+        all
+    }
+}

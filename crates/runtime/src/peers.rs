@@ -1,0 +1,123 @@
+//! Peers: a service in this process or behind a channel, the same to a caller.
+//!
+//! A peer is looked up at the first call, so that services may name each other
+//! in any order. Both kinds sit behind the same client stack.
+
+use crate::client::ClientStack;
+use crate::edges::edges;
+use crate::status::status;
+use parking_lot::RwLock;
+use probity_proto::{BoxError, BoxGrpcService};
+use probity_types::{Fault, FaultKind};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tonic::body::Body;
+use tonic::transport::{Channel, Endpoint};
+use tower::ServiceExt as _;
+use tower::util::BoxCloneSyncService;
+
+/// All peers of a process.
+#[derive(Clone, Default)]
+pub struct Peers(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    local: RwLock<HashMap<&'static str, BoxGrpcService>>,
+    remote: BTreeMap<String, String>,
+}
+
+impl Peers {
+    /// Peers with the addresses of those outside this process.
+    #[must_use]
+    pub fn new(remote: BTreeMap<String, String>) -> Self {
+        Self(Arc::new(Inner { local: RwLock::default(), remote }))
+    }
+
+    /// Adds a service of this process.
+    pub fn add_local(&self, name: &'static str, service: BoxGrpcService) {
+        self.0.local.write().insert(name, service);
+    }
+
+    /// A service of this process as it was added.
+    #[cfg(feature = "testing")]
+    #[allow(clippy::expect_used)]
+    pub(crate) fn local(&self, name: &'static str) -> BoxGrpcService {
+        self.0.local.read().get(name).expect("a service of this process").clone()
+    }
+
+    /// The client side of `callee` for `caller`, with the whole client stack.
+    /// A call that `edges.toml` does not list is answered PERMISSION_DENIED, so
+    /// that the table stays true.
+    #[must_use]
+    pub fn client(&self, caller: &'static str, callee: &'static str) -> BoxGrpcService {
+        let transport = Lazy { peers: self.clone(), caller, callee, found: Arc::new(OnceLock::new()) };
+        BoxCloneSyncService::new(ClientStack::new(callee, transport.boxed_clone()))
+    }
+
+    fn find(&self, callee: &'static str) -> Result<BoxGrpcService, Fault> {
+        if let Some(service) = self.0.local.read().get(callee) {
+            return Ok(service.clone());
+        }
+        let url = match self.0.remote.get(callee) {
+            Some(url) => url.clone(),
+            None => default_url(callee)?,
+        };
+        Ok(BoxCloneSyncService::new(connect(&url)?.map_err(Into::into)))
+    }
+}
+
+fn default_url(callee: &str) -> Result<String, Fault> {
+    edges().service(callee).map(|s| format!("http://127.0.0.1:{}", s.port)).ok_or_else(|| {
+        Fault::new(FaultKind::Internal, "RUN-0007", format!("{callee} is no service of this platform"))
+    })
+}
+
+/// A channel that connects when it is first used and again whenever it must.
+fn connect(url: &str) -> Result<Channel, Fault> {
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|e| {
+        Fault::new(FaultKind::Internal, "RUN-0007", format!("{url:?} is no peer address")).with_source(e)
+    })?;
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(2))
+        .http2_keep_alive_interval(Duration::from_secs(15))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .connect_lazy())
+}
+
+/// A peer that is looked up at its first call.
+#[derive(Clone)]
+struct Lazy {
+    peers: Peers,
+    caller: &'static str,
+    callee: &'static str,
+    found: Arc<OnceLock<BoxGrpcService>>,
+}
+
+impl Lazy {
+    fn boxed_clone(self) -> BoxGrpcService {
+        BoxCloneSyncService::new(tower::service_fn(move |request| self.clone().call(request)))
+    }
+
+    async fn call(self, request: http::Request<Body>) -> Result<http::Response<Body>, BoxError> {
+        match self.service() {
+            Ok(service) => service.oneshot(request).await,
+            Err(fault) => Ok(status(fault).into_http()),
+        }
+    }
+
+    fn service(&self) -> Result<BoxGrpcService, Fault> {
+        if let Some(service) = self.found.get() {
+            return Ok(service.clone());
+        }
+        if !edges().allows(self.caller, self.callee) {
+            let why = format!("{} may not call {}: edges.toml has no such edge", self.caller, self.callee);
+            return Err(Fault::new(FaultKind::Denied, "RUN-0008", why));
+        }
+        let service = self.peers.find(self.callee)?;
+        Ok(self.found.get_or_init(|| service).clone())
+    }
+}

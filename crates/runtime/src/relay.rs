@@ -1,0 +1,126 @@
+//! The outbox relay: hands what was committed to the audit log, in order, until
+//! the log has it.
+//!
+//! **Architecture invariant:** an event leaves the outbox only after the log
+//! answered that it is durable there. A repeated batch is harmless because the
+//! log keeps each event id once. No request ever waits for this.
+
+use crate::call::Caller;
+use crate::identity::Minter;
+use crate::status::fault_of;
+use futures::future::BoxFuture;
+use probity_proto::BoxGrpcService;
+use probity_proto::audit::audit_service_client::AuditServiceClient;
+use probity_proto::audit::{AppendRequest, Entry};
+use probity_storage::{Db, outbox};
+use probity_types::{AuditEvent, Fault};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Events in one batch.
+const BATCH: i64 = 500;
+/// Looks again after this long even when nobody knocked.
+const IDLE: Duration = Duration::from_secs(1);
+/// First and longest wait after a failure.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Time for the last batches when the process stops.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Where committed events wait for the log.
+pub trait Outbox: Send + Sync + 'static {
+    /// The oldest events the log does not have yet, at most `limit`, with their
+    /// sequence numbers, in the order of their commits.
+    fn pending(&self, limit: i64) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>>;
+
+    /// The log has everything up to this sequence number.
+    fn acknowledge(&self, sequence: i64) -> BoxFuture<'_, Result<(), Fault>>;
+
+    /// Knocks when something was committed.
+    fn notify(&self) -> Arc<Notify>;
+}
+
+impl Outbox for Db {
+    fn pending(&self, limit: i64) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>> {
+        Box::pin(async move { Ok(outbox::pending(self, 0, limit).await?) })
+    }
+
+    fn acknowledge(&self, sequence: i64) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async move { Ok(outbox::acknowledge(self, sequence).await?) })
+    }
+
+    fn notify(&self) -> Arc<Notify> {
+        self.outbox_notify()
+    }
+}
+
+/// The relay of one service.
+pub(crate) struct Relay {
+    pub(crate) service: &'static str,
+    pub(crate) outbox: Arc<dyn Outbox>,
+    pub(crate) audit: BoxGrpcService,
+    pub(crate) minter: Arc<Minter>,
+}
+
+impl Relay {
+    /// Relays until `stop`, then once more what is left.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let notify = self.outbox.notify();
+        let mut wait = BACKOFF.0;
+        while !stop.is_cancelled() {
+            let pause = match self.drain().await {
+                Ok(()) => {
+                    wait = BACKOFF.0;
+                    IDLE
+                }
+                Err(fault) => {
+                    tracing::warn!(service = self.service, error = %fault, "the audit log did not take the outbox");
+                    wait = (wait * 2).min(BACKOFF.1);
+                    wait
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = notify.notified(), if pause == IDLE => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        let _ = tokio::time::timeout(FAREWELL, self.drain()).await;
+    }
+
+    /// Sends batch after batch until nothing is left.
+    async fn drain(&self) -> Result<(), Fault> {
+        loop {
+            let batch = self.outbox.pending(BATCH).await?;
+            let Some(last) = batch.last().map(|(sequence, _)| *sequence) else { return Ok(()) };
+            let entries = batch.into_iter().map(|(_, event)| entry(self.service, event)).collect();
+            self.send(entries).await?;
+            self.outbox.acknowledge(last).await?;
+        }
+    }
+
+    async fn send(&self, entries: Vec<Entry>) -> Result<(), Fault> {
+        let (ctx, token) = self.minter.mint_own()?;
+        let request = Caller::new(ctx, token).request(AppendRequest { entries });
+        let mut client = AuditServiceClient::new(self.audit.clone()).max_encoding_message_size(64 << 20);
+        client.append(request).await.map(|_| ()).map_err(|s| fault_of(&s))
+    }
+}
+
+fn entry(service: &str, event: AuditEvent) -> Entry {
+    Entry {
+        event_id: event.event_id.to_string(),
+        tenant: event.tenant,
+        time_us: event.time.0,
+        actor: event.actor,
+        action: event.action,
+        subject: event.subject,
+        case: event.case,
+        outcome: event.outcome,
+        detail: event.detail,
+        service: service.to_owned(),
+        request_id: event.request_id,
+        trace_id: event.trace_id,
+    }
+}

@@ -1,0 +1,163 @@
+//! What a service is, and what it is given to build itself with.
+
+use crate::config::ServiceConfig;
+use crate::edges::edges;
+use crate::identity::Minter;
+use crate::peers::Peers;
+use crate::relay::{Outbox, Relay};
+use anyhow::Context as _;
+use probity_proto::BoxGrpcService;
+use probity_storage::{Db, DbConfig, Migration};
+use probity_types::Clock;
+use prometheus::Registry;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+/// A service of the platform. The same implementation runs alone in a process
+/// and beside others in one.
+pub trait Service: Send + Sync + Sized + 'static {
+    /// Its name: the directory under `services/`.
+    const NAME: &'static str;
+    /// The gRPC packages it serves.
+    const PACKAGES: &'static [&'static str];
+    /// True for the gateway alone: it authenticates users itself, so calls to it
+    /// carry no caller token.
+    const DOOR: bool = false;
+    /// Its configuration section.
+    type Config: ServiceConfig;
+
+    /// Builds it: opens its store, reads its models, asks for its peers.
+    ///
+    /// # Errors
+    /// Ends the start with this message.
+    fn build(config: Self::Config, setup: &mut Setup) -> impl Future<Output = anyhow::Result<Self>> + Send;
+
+    /// Its gRPC services.
+    fn routes(self) -> Routes;
+}
+
+/// Background work of a service.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a service is given to build itself with.
+pub struct Setup {
+    pub(crate) service: &'static str,
+    pub(crate) database: Option<DbConfig>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) keys_dir: PathBuf,
+    pub(crate) peers: Peers,
+    pub(crate) minter: Arc<Minter>,
+    pub(crate) registry: Registry,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: Vec<(&'static str, Task)>,
+    pub(crate) stores: Vec<Db>,
+}
+
+impl Setup {
+    /// Opens the store of the service and brings its tables up to date: the one
+    /// its configuration names, else `<service>.db` in its data folder. What is
+    /// put in its outbox is relayed to the audit log from now on.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or migrated.
+    pub async fn database(&mut self, migrations: &[Migration]) -> anyhow::Result<Db> {
+        let db = self.database_without_relay(migrations).await?;
+        self.relay(Arc::new(db.clone()));
+        Ok(db)
+    }
+
+    /// As [`Setup::database`] for a service whose outbox is relayed otherwise,
+    /// or that is the log itself.
+    ///
+    /// # Errors
+    /// As [`Setup::database`].
+    pub async fn database_without_relay(&mut self, migrations: &[Migration]) -> anyhow::Result<Db> {
+        std::fs::create_dir_all(&self.data_dir)
+            .with_context(|| format!("the folder {} cannot be made", self.data_dir.display()))?;
+        let config = self.database.clone().unwrap_or_else(|| {
+            let file = self.data_dir.join(format!("{}.db", self.service));
+            DbConfig { url: format!("sqlite:{}", file.display()), ..DbConfig::default() }
+        });
+        let schema = self.service.replace('-', "_");
+        let db = Db::open(&config, &schema, migrations)
+            .await
+            .with_context(|| format!("the store of {} cannot be opened", self.service))?;
+        self.stores.push(db.clone());
+        Ok(db)
+    }
+
+    /// Relays an outbox to the audit log, in order, until the process stops.
+    pub fn relay(&mut self, outbox: Arc<dyn Outbox>) {
+        let relay = Relay {
+            service: self.service,
+            outbox,
+            audit: self.peers.client(self.service, "audit-aggregator"),
+            minter: self.minter.clone(),
+        };
+        self.spawn("audit relay", |stop| relay.run(stop));
+    }
+
+    /// The client side of a peer, with every client layer.
+    #[must_use]
+    pub fn peer(&self, service: &'static str) -> BoxGrpcService {
+        self.peers.client(self.service, service)
+    }
+
+    /// The names of all services of the platform.
+    #[must_use]
+    pub fn platform_services(&self) -> Vec<&'static str> {
+        edges().services.iter().map(|s| s.name.as_str()).collect()
+    }
+
+    /// The service's own metrics registry.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The service's own folder.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The folder of the platform's keys.
+    #[must_use]
+    pub fn keys_dir(&self) -> &Path {
+        &self.keys_dir
+    }
+
+    /// Where the time comes from.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    /// Mints caller tokens in the service's name.
+    #[must_use]
+    pub fn minter(&self) -> Arc<Minter> {
+        self.minter.clone()
+    }
+
+    /// Ends when the process drains: background work is over soon after.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Starts background work once every service of the process is built. It is
+    /// told to stop by the token and must then end soon.
+    pub fn spawn<F, Fut>(&mut self, name: &'static str, task: F)
+    where
+        F: FnOnce(CancellationToken) -> Fut,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let future = task(self.stop.clone());
+        self.tasks.push((name, Box::pin(future)));
+    }
+}

@@ -1,0 +1,191 @@
+//! The handle of a store.
+
+use crate::conn::{Connector, Role};
+use crate::config::Target;
+use crate::lock::{self, FileLock};
+use crate::readers::Readers;
+use crate::writer::{Counters, Job, Request, Writer};
+use crate::{Backend, DbConfig, Error, Migration, Row, Tx, Value, migrations};
+use futures::future::BoxFuture;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+/// One service's store. Cheap to clone; when the last clone is gone the writer
+/// finishes its queue and ends.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    backend: Backend,
+    database: Arc<str>,
+    queue: mpsc::Sender<Box<dyn Job>>,
+    readers: Readers,
+    acquire_timeout: Duration,
+    appended: Arc<Notify>,
+    closing: Arc<Notify>,
+    done: watch::Receiver<bool>,
+    counters: Arc<Counters>,
+}
+
+/// What the writer has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Operations that were stored.
+    pub operations: u64,
+    /// Transactions they were stored in.
+    pub transactions: u64,
+    /// Operations waiting now.
+    pub waiting: usize,
+}
+
+impl Db {
+    /// Opens a store, makes it when there is none, and brings it up to date.
+    ///
+    /// `schema` is the PostgreSQL schema, usually the service's name; a SQLite
+    /// file has none.
+    ///
+    /// # Errors
+    /// When the settings are wrong, the database cannot be reached, another
+    /// process owns the file, or the migrations do not fit what is there.
+    pub async fn open(config: &DbConfig, schema: &str, migrations: &[Migration]) -> Result<Self, Error> {
+        config.validate()?;
+        let lock = match config.target()? {
+            Target::Sqlite(path) => Some(lock::claim(&path)?),
+            Target::Postgres(_) => None,
+        };
+        let connector = Connector::new(config, schema)?;
+        let mut tx = Tx::new(connector.connect(Role::Writer).await?);
+        migrations::apply(&mut tx, connector.schema(), migrations).await?;
+        Ok(Self::start(config, connector, tx, lock))
+    }
+
+    fn start(config: &DbConfig, connector: Connector, tx: Tx, lock: Option<FileLock>) -> Self {
+        let (queue, receiver) = mpsc::channel(config.queue_capacity);
+        let (done, done_seen) = watch::channel(false);
+        let (appended, closing, counters) = (Arc::default(), Arc::default(), Arc::default());
+        let (acquire_timeout, limit) = (config.acquire_timeout(), config.statement_timeout());
+        let inner = Inner {
+            backend: connector.backend(),
+            database: Arc::clone(connector.database()),
+            queue,
+            readers: Readers::new(connector.clone(), config.max_readers, acquire_timeout, limit),
+            acquire_timeout,
+            appended: Arc::clone(&appended),
+            closing: Arc::clone(&closing),
+            done: done_seen,
+            counters: Arc::clone(&counters),
+        };
+        let writer = Writer {
+            connector,
+            queue: receiver,
+            tx: Some(tx),
+            max_batch: config.max_batch,
+            limit,
+            appended,
+            closing,
+            done,
+            counters,
+            lock,
+        };
+        tokio::spawn(writer.run());
+        Self(Arc::new(inner))
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.0.backend
+    }
+
+    /// Reads: all rows of a statement, on a read-only connection.
+    ///
+    /// # Errors
+    /// When the statement is refused, takes too long, or the database is away.
+    #[allow(clippy::needless_pass_by_value)] // as `Tx::query`: `args![…]` is made for the call
+    pub async fn query(&self, sql: &str, args: Vec<Value>) -> Result<Vec<Row>, Error> {
+        self.0.readers.query(sql, &args).await
+    }
+
+    /// Reads: the first row of a statement, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn query_opt(&self, sql: &str, args: Vec<Value>) -> Result<Option<Row>, Error> {
+        Ok(self.query(sql, args).await?.into_iter().next())
+    }
+
+    /// Writes: runs `op` in a transaction and answers after its commit.
+    ///
+    /// Operations that come together are committed together; each is stored as a
+    /// whole or not at all, on its own. Once taken, `op` runs even if the caller
+    /// goes away. It must only use `tx`: whoever waits for something else in here
+    /// holds up every other write.
+    ///
+    /// # Errors
+    /// What `op` answers; or why it could not be stored.
+    pub async fn write<T, E, F>(&self, op: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Box::new(Request { op, answer })).await?;
+        // The writer answers everything it takes; it falls silent only when the
+        // runtime is torn down.
+        answered.await.unwrap_or_else(|_| Err(self.closed().into()))
+    }
+
+    async fn enqueue(&self, job: Box<dyn Job>) -> Result<(), Error> {
+        let job = match self.0.queue.try_send(job) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(self.closed()),
+            Err(TrySendError::Full(job)) => job,
+        };
+        self.0.queue.send_timeout(job, self.0.acquire_timeout).await.map_err(|error| match error {
+            SendTimeoutError::Timeout(_) => Error::Overloaded { database: Arc::clone(&self.0.database) },
+            SendTimeoutError::Closed(_) => self.closed(),
+        })
+    }
+
+    fn closed(&self) -> Error {
+        Error::Closed { database: Arc::clone(&self.0.database) }
+    }
+
+    /// Woken after each commit that appended to the [`outbox`](crate::outbox).
+    /// A wake-up that nobody waits for is kept. Other processes on the same
+    /// PostgreSQL schema do not wake this one: poll as well.
+    #[must_use]
+    pub fn outbox_notify(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.appended)
+    }
+
+    /// What the writer has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            operations: self.0.counters.operations.load(Ordering::Relaxed),
+            transactions: self.0.counters.transactions.load(Ordering::Relaxed),
+            waiting: self.0.queue.max_capacity() - self.0.queue.capacity(),
+        }
+    }
+
+    /// Refuses new work, finishes what waits, closes every connection and
+    /// releases the file.
+    pub async fn close(&self) {
+        self.0.readers.close().await;
+        self.0.closing.notify_one();
+        // An error means the writer is gone already.
+        let _ = self.0.done.clone().wait_for(|done| *done).await;
+    }
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("database", &self.0.database).finish_non_exhaustive()
+    }
+}

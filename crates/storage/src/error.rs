@@ -1,0 +1,398 @@
+//! How a store fails, and what that means to a caller.
+//!
+//! Causes are kept for the log; only the sentences here reach a caller.
+
+use probity_types::{Fault, FaultKind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why an operation on a store failed. Cheap to clone: one lost commit is
+/// reported to every operation that was in it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The database does not answer or has cut the connection.
+    #[error("the database {database} does not answer")]
+    Unavailable {
+        /// Which database, without its password.
+        database: Arc<str>,
+        /// Why.
+        source: Arc<sqlx::Error>,
+    },
+    /// No connection or no place in the queue became free in time.
+    #[error("too much work waits for the database {database}")]
+    Overloaded {
+        /// Which database.
+        database: Arc<str>,
+    },
+    /// The connection was lost while the commit was under way.
+    #[error("the connection to {database} was lost during the commit; it may have succeeded")]
+    OutcomeUnknown {
+        /// Which database.
+        database: Arc<str>,
+        /// Why.
+        source: Arc<sqlx::Error>,
+    },
+    /// An operation took longer than `statement_timeout_ms`.
+    #[error("the operation on {database} took longer than {limit:?}")]
+    Timeout {
+        /// Which database.
+        database: Arc<str>,
+        /// The limit.
+        limit: Duration,
+    },
+    /// Stored data is damaged.
+    #[error("the database {database} is damaged")]
+    Corrupt {
+        /// Which database.
+        database: Arc<str>,
+        /// What was noticed.
+        source: Arc<sqlx::Error>,
+    },
+    /// There is no space left.
+    #[error("the database {database} has no space left")]
+    Full {
+        /// Which database.
+        database: Arc<str>,
+        /// What was noticed.
+        source: Arc<sqlx::Error>,
+    },
+    /// Another transaction was in the way; the same operation may succeed now.
+    #[error("another transaction on {database} was in the way")]
+    Conflict {
+        /// Which database.
+        database: Arc<str>,
+        /// What was noticed.
+        source: Arc<sqlx::Error>,
+    },
+    /// A row with this key exists already.
+    #[error("a row with this key exists already ({constraint})")]
+    Unique {
+        /// The constraint or the columns.
+        constraint: String,
+        /// What was noticed.
+        source: Arc<sqlx::Error>,
+    },
+    /// The database refused a statement: a mistake of ours.
+    #[error("the database refused a statement")]
+    Statement {
+        /// Why.
+        source: Arc<sqlx::Error>,
+    },
+    /// A statement and its arguments do not fit: a mistake of ours.
+    #[error("the statement {sql:?} takes {wanted} arguments, {given} were given")]
+    Arguments {
+        /// The statement.
+        sql: String,
+        /// The highest placeholder in it.
+        wanted: usize,
+        /// How many arguments there were.
+        given: usize,
+    },
+    /// A column does not hold what the code expects: a mistake of ours.
+    #[error("column {index} ({name}) is no {wanted}: {found}")]
+    Column {
+        /// Place in the row, from 0.
+        index: usize,
+        /// Its name.
+        name: String,
+        /// What was expected.
+        wanted: &'static str,
+        /// What was there.
+        found: String,
+    },
+    /// An operation ignored a failed statement; nothing of it was stored.
+    #[error("a write went on after a failed statement; nothing of it was stored")]
+    Ignored {
+        /// The failure that was ignored.
+        source: Arc<Error>,
+    },
+    /// An operation panicked; nothing of it was stored.
+    #[error("a write panicked: {message}")]
+    Panicked {
+        /// What it said.
+        message: String,
+    },
+    /// The idempotency key was used before with another body.
+    #[error("the idempotency key {key:?} was used before with another request")]
+    KeyReused {
+        /// The key.
+        key: String,
+    },
+    /// A request with the same idempotency key is being carried out right now.
+    #[error("a request with the idempotency key {key:?} is being carried out; try again")]
+    KeyInUse {
+        /// The key.
+        key: String,
+    },
+    /// Text with a NUL character, which PostgreSQL cannot keep.
+    #[error("text must not contain the NUL character (U+0000)")]
+    NulInText,
+    /// An audit event over the limit.
+    #[error("the detail of audit event {action:?} has {size} bytes; at most {limit} are kept")]
+    EventTooLarge {
+        /// Its action.
+        action: String,
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A stored record cannot be read back.
+    #[error("a stored {what} cannot be read: {reason}")]
+    Unreadable {
+        /// What it is.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Another process owns the file.
+    #[error(
+        "{path} is in use by another process (its lock {path}.lock is held); stop that one or give this one another file",
+        path = path.display()
+    )]
+    Locked {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// A file cannot be opened.
+    #[error("{path} cannot be opened: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Arc<std::io::Error>,
+    },
+    /// The migrations do not fit the database.
+    #[error("migration {version} ({name}) of {component}: {reason}")]
+    Migration {
+        /// Whose migration.
+        component: String,
+        /// Its version.
+        version: i64,
+        /// Its name.
+        name: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A setting is wrong.
+    #[error("database setting `{key}` {reason}")]
+    Config {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The store is closing.
+    #[error("the store {database} is closing")]
+    Closed {
+        /// Which database.
+        database: Arc<str>,
+    },
+}
+
+impl Error {
+    /// Sorts what sqlx reports.
+    pub(crate) fn from_sqlx(database: &Arc<str>, error: sqlx::Error) -> Self {
+        let class = match &error {
+            sqlx::Error::Database(reported) => classify(reported.as_ref()),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed => Class::Lost,
+            _ => Class::Refused,
+        };
+        let (database, source) = (Arc::clone(database), Arc::new(error));
+        match class {
+            Class::Lost => Self::Unavailable { database, source },
+            Class::Damaged => Self::Corrupt { database, source },
+            Class::Full => Self::Full { database, source },
+            Class::InTheWay => Self::Conflict { database, source },
+            Class::Unique(constraint) => Self::Unique { constraint, source },
+            Class::Refused => Self::Statement { source },
+        }
+    }
+
+    /// True when the connection it happened on must not be used again.
+    pub(crate) const fn is_lost(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::Timeout { .. })
+    }
+
+    /// True when a row with this key exists already.
+    #[must_use]
+    pub const fn is_unique_violation(&self) -> bool {
+        matches!(self, Self::Unique { .. })
+    }
+
+    /// The stable code of this error; each has a page in `docs/errors/`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "STO-0001",
+            Self::Overloaded { .. } => "STO-0002",
+            Self::OutcomeUnknown { .. } => "STO-0003",
+            Self::Corrupt { .. } | Self::Unreadable { .. } => "STO-0004",
+            Self::KeyReused { .. } => "STO-0005",
+            Self::Unique { .. } => "STO-0006",
+            Self::Conflict { .. } | Self::KeyInUse { .. } => "STO-0007",
+            Self::Full { .. } => "STO-0008",
+            Self::Statement { .. } | Self::Arguments { .. } | Self::Column { .. } => "STO-0009",
+            Self::Ignored { .. } | Self::Panicked { .. } => "STO-0010",
+            Self::Locked { .. } | Self::File { .. } => "STO-0011",
+            Self::Migration { .. } => "STO-0012",
+            Self::Config { .. } => "STO-0013",
+            Self::Closed { .. } => "STO-0014",
+            Self::NulInText => "STO-0015",
+            Self::Timeout { .. } => "STO-0016",
+            Self::EventTooLarge { .. } => "STO-0017",
+        }
+    }
+
+    /// The kind of fault this is to a caller.
+    #[must_use]
+    pub const fn kind(&self) -> FaultKind {
+        match self {
+            Self::Unavailable { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::Conflict { .. }
+            | Self::KeyInUse { .. }
+            | Self::Full { .. }
+            | Self::Locked { .. }
+            | Self::File { .. }
+            | Self::Closed { .. } => FaultKind::Unavailable,
+            Self::Overloaded { .. } => FaultKind::Overloaded,
+            Self::Timeout { .. } => FaultKind::Timeout,
+            Self::Corrupt { .. } | Self::Unreadable { .. } => FaultKind::Corrupt,
+            Self::KeyReused { .. } => FaultKind::KeyReused,
+            Self::Unique { .. } => FaultKind::Exists,
+            Self::NulInText => FaultKind::Invalid,
+            Self::Statement { .. }
+            | Self::Arguments { .. }
+            | Self::Column { .. }
+            | Self::Ignored { .. }
+            | Self::Panicked { .. }
+            | Self::Migration { .. }
+            | Self::Config { .. }
+            | Self::EventTooLarge { .. } => FaultKind::Internal,
+        }
+    }
+
+    /// The sentence for a caller, who need not know where the data is.
+    fn message(&self) -> String {
+        match self {
+            Self::Unavailable { .. } | Self::Locked { .. } | Self::File { .. } => {
+                "the store does not answer; try again".into()
+            }
+            Self::OutcomeUnknown { .. } => {
+                "the outcome is unknown; send the same request with the same idempotency key again".into()
+            }
+            Self::Overloaded { .. } => "too much work is waiting; try again later".into(),
+            Self::Timeout { .. } => "the store took too long; try again".into(),
+            Self::Conflict { .. } => "another operation was in the way; try again".into(),
+            Self::Full { .. } => "the store has no space left; try again later".into(),
+            Self::Closed { .. } => "the service is stopping; try again".into(),
+            Self::Unique { .. } => "it exists already".into(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error.code(), error.message()).with_source(error)
+    }
+}
+
+enum Class {
+    Lost,
+    Damaged,
+    Full,
+    InTheWay,
+    Unique(String),
+    Refused,
+}
+
+fn classify(error: &dyn sqlx::error::DatabaseError) -> Class {
+    if error.is_unique_violation() {
+        return Class::Unique(error.constraint().unwrap_or_else(|| error.message()).to_owned());
+    }
+    let code = error.code().unwrap_or_default();
+    // SQLSTATE has five characters, SQLite's extended codes at most four digits.
+    if code.len() == 5 { classify_sqlstate(&code) } else { classify_sqlite(code.parse().unwrap_or(1)) }
+}
+
+/// PostgreSQL's SQLSTATE. 25006 is a standby after a failover: connect again.
+fn classify_sqlstate(code: &str) -> Class {
+    match code {
+        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25006" | "25P03" => Class::Lost,
+        "53100" | "53200" => Class::Full,
+        "40001" | "40P01" | "55P03" => Class::InTheWay,
+        "XX001" | "XX002" => Class::Damaged,
+        _ if code.starts_with("08") || code.starts_with("28") || code.starts_with("53") => Class::Lost,
+        _ => Class::Refused,
+    }
+}
+
+/// SQLite's result code; the lowest byte is the primary one.
+fn classify_sqlite(code: u32) -> Class {
+    match code & 0xff {
+        5 | 6 => Class::InTheWay,        // BUSY, LOCKED
+        8 | 10 | 14 => Class::Lost,      // READONLY, IOERR, CANTOPEN
+        13 => Class::Full,               // FULL
+        11 | 26 => Class::Damaged,       // CORRUPT, NOTADB
+        _ => Class::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorts_codes() {
+        let check = |code: &str, expect: &str| {
+            let class = match code.len() {
+                5 => classify_sqlstate(code),
+                _ => classify_sqlite(code.parse().unwrap()),
+            };
+            let got = match class {
+                Class::Lost => "lost",
+                Class::Damaged => "damaged",
+                Class::Full => "full",
+                Class::InTheWay => "in the way",
+                Class::Unique(_) => "unique",
+                Class::Refused => "refused",
+            };
+            assert_eq!(got, expect, "{code}");
+        };
+        check("57P01", "lost");
+        check("08006", "lost");
+        check("53300", "lost");
+        check("53100", "full");
+        check("40001", "in the way");
+        check("XX001", "damaged");
+        check("42601", "refused");
+        check("5", "in the way");
+        check("13", "full");
+        check("11", "damaged");
+        check("267", "damaged"); // CORRUPT_VTAB
+        check("1034", "lost"); // IOERR_FSYNC
+        check("1", "refused");
+    }
+
+    #[test]
+    fn a_caller_never_reads_where_the_data_is() {
+        let database: Arc<str> = "postgres://db.internal/x".into();
+        for error in [
+            Error::Unavailable { database: Arc::clone(&database), source: sqlx::Error::PoolClosed.into() },
+            Error::Overloaded { database: Arc::clone(&database) },
+            Error::Closed { database },
+        ] {
+            let fault = Fault::from(error);
+            assert!(!fault.message.contains("internal"), "{fault}");
+            assert!(fault.kind.is_transient() && fault.retry_after.is_some(), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Answers to requests with an idempotency key.
+//!
+//! The answer is stored in the transaction of its effect, so a request that is
+//! sent again after an unknown outcome gets the first answer and has no second
+//! effect. How long records live is the owner's choice: see [`purge`].
+
+use crate::{Db, Error, Tx, args};
+use probity_types::Micros;
+
+/// Rows deleted in one transaction.
+const PURGE_ROWS: i64 = 1_000;
+
+/// Which request it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Whose.
+    pub tenant: String,
+    /// The method; the same key in two methods is two requests.
+    pub operation: &'static str,
+    /// The key of the caller.
+    pub key: String,
+    /// Hash of the body: the same key with another body is refused.
+    pub body_sha256: [u8; 32],
+}
+
+/// The answer stored for this request, if it was carried out before.
+///
+/// # Errors
+/// [`Error::KeyReused`] when the key came with another body.
+pub async fn lookup(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<u8>>, Error> {
+    let sql = "SELECT body_sha256, response FROM probity_idempotency
+        WHERE tenant = $1 AND operation = $2 AND key = $3";
+    let row = tx.query_opt(sql, args![&scope.tenant, scope.operation, &scope.key]).await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.bytes(0)? != scope.body_sha256 {
+        return Err(Error::KeyReused { key: scope.key.clone() });
+    }
+    row.bytes(1).map(Some)
+}
+
+/// Stores the answer of this request.
+///
+/// # Errors
+/// [`Error::KeyInUse`] when another process carried it out in the meantime: the
+/// operation must end, and the request sent again will find the other's answer.
+pub async fn record(tx: &mut Tx, scope: &Scope, response: &[u8], now: Micros) -> Result<(), Error> {
+    let sql = "INSERT INTO probity_idempotency (tenant, operation, key, body_sha256, response, created_us)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    let row = args![&scope.tenant, scope.operation, &scope.key, &scope.body_sha256, response, now];
+    match tx.execute(sql, row).await {
+        Err(Error::Unique { .. }) => Err(Error::KeyInUse { key: scope.key.clone() }),
+        other => other.map(drop),
+    }
+}
+
+/// Forgets the records made before a point in time; answers how many. Deletes in
+/// small transactions, so that other writes go on.
+///
+/// # Errors
+/// When the store is away; what was deleted stays deleted.
+pub async fn purge(db: &Db, before: Micros) -> Result<u64, Error> {
+    let sql = "DELETE FROM probity_idempotency WHERE (tenant, operation, key) IN (
+            SELECT tenant, operation, key FROM probity_idempotency
+            WHERE created_us < $1 ORDER BY created_us LIMIT $2)";
+    let mut deleted = 0;
+    loop {
+        let rows = db
+            .write(move |tx| Box::pin(async move { tx.execute(sql, args![before, PURGE_ROWS]).await }))
+            .await?;
+        deleted += rows;
+        if rows == 0 {
+            return Ok(deleted);
+        }
+    }
+}

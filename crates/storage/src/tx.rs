@@ -1,0 +1,144 @@
+//! The transaction an operation writes in.
+//!
+//! One `Tx` serves a whole group: [`Tx::begin`], an operation after the other
+//! (each in a savepoint when there are several), [`Tx::commit`]. Operations see
+//! only `execute` and `query`: they cannot commit.
+
+use crate::config::Backend;
+use crate::conn::Conn;
+use crate::{Error, Row, Value, outbox};
+use std::sync::Arc;
+
+/// A transaction in progress, as an operation of [`Db::write`](crate::Db::write) sees it.
+pub struct Tx {
+    conn: Conn,
+    /// Audit events of the operations that did not fail, in order.
+    events: Vec<String>,
+    /// How many of them were there before the running operation.
+    events_before: usize,
+    /// The first statement of the running operation that failed.
+    failed: Option<Error>,
+    /// The connection must not be used again.
+    broken: bool,
+}
+
+impl Tx {
+    pub(crate) const fn new(conn: Conn) -> Self {
+        Self { conn, events: Vec::new(), events_before: 0, failed: None, broken: false }
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        self.conn.backend()
+    }
+
+    /// Runs a statement; answers how many rows it changed.
+    ///
+    /// # Errors
+    /// When the database refuses it or cannot be reached. After an error the
+    /// operation must end with an error: it cannot be stored any more.
+    pub async fn execute(&mut self, sql: &str, args: Vec<Value>) -> Result<u64, Error> {
+        let done = self.conn.execute(sql, &args).await;
+        self.note(done)
+    }
+
+    /// Runs a statement; answers all its rows.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn query(&mut self, sql: &str, args: Vec<Value>) -> Result<Vec<Row>, Error> {
+        let done = self.conn.query(sql, &args).await;
+        self.note(done)
+    }
+
+    /// Runs a statement; answers its first row, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn query_opt(&mut self, sql: &str, args: Vec<Value>) -> Result<Option<Row>, Error> {
+        Ok(self.query(sql, args).await?.into_iter().next())
+    }
+
+    fn note<T>(&mut self, done: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &done {
+            self.broken |= error.is_lost();
+            self.failed.get_or_insert_with(|| error.clone());
+        }
+        done
+    }
+
+    pub(crate) const fn database(&self) -> &Arc<str> {
+        self.conn.database()
+    }
+
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// The connection is in a state nobody knows, such as after a time-out.
+    pub(crate) const fn give_up(&mut self) {
+        self.broken = true;
+    }
+
+    pub(crate) fn remember(&mut self, event: String) {
+        self.events.push(event);
+    }
+
+    pub(crate) async fn script(&mut self, sql: &str) -> Result<(), Error> {
+        let done = self.conn.script(sql).await;
+        self.note(done)
+    }
+
+    pub(crate) async fn close(self) {
+        self.conn.close().await;
+    }
+
+    /// The failure an operation must not have ignored.
+    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+        self.failed.take()
+    }
+
+    pub(crate) async fn begin(&mut self, with_savepoint: bool) -> Result<(), Error> {
+        self.events.clear();
+        self.events_before = 0;
+        let sql = match (self.backend(), with_savepoint) {
+            (Backend::Sqlite, false) => "BEGIN IMMEDIATE",
+            (Backend::Sqlite, true) => "BEGIN IMMEDIATE; SAVEPOINT op",
+            (Backend::Postgres, false) => "BEGIN",
+            (Backend::Postgres, true) => "BEGIN; SAVEPOINT op",
+        };
+        self.control(sql).await
+    }
+
+    /// Keeps what the operation did and opens the savepoint of the next one.
+    pub(crate) async fn keep(&mut self) -> Result<(), Error> {
+        self.events_before = self.events.len();
+        self.control("RELEASE SAVEPOINT op; SAVEPOINT op").await
+    }
+
+    /// Undoes what the operation did; its savepoint serves the next one.
+    pub(crate) async fn undo(&mut self) -> Result<(), Error> {
+        self.events.truncate(self.events_before);
+        self.control("ROLLBACK TO SAVEPOINT op").await
+    }
+
+    /// Stores the events and commits; answers how many events there were.
+    pub(crate) async fn commit(&mut self) -> Result<usize, Error> {
+        let events = std::mem::take(&mut self.events);
+        outbox::store(self, &events).await?;
+        self.control("COMMIT").await.map(|()| events.len())
+    }
+
+    pub(crate) async fn roll_back(&mut self) -> Result<(), Error> {
+        self.events.clear();
+        self.control("ROLLBACK").await
+    }
+
+    async fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+        self.failed = None;
+        let done = self.conn.control(sql).await;
+        self.broken |= done.is_err();
+        done
+    }
+}

@@ -1,0 +1,62 @@
+//! The conformance suite and what only SQLite does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use probity_storage::{Db, DbConfig, Error, Migration, args, conformance};
+use std::os::unix::fs::PermissionsExt;
+
+const TABLE: Migration =
+    Migration { version: 1, name: "t", sql: "CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY)" };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DbConfig::sqlite(dir.path().join("a.db"));
+    conformance::run(&config).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_process_owns_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DbConfig::sqlite(dir.path().join("a.db"));
+    let db = Db::open(&config, "x", &[TABLE]).await.unwrap();
+    let error = Db::open(&config, "x", &[TABLE]).await.unwrap_err();
+    assert!(matches!(&error, Error::Locked { path } if path.ends_with("a.db")), "{error}");
+    db.close().await;
+    Db::open(&config, "x", &[TABLE]).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_file_is_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(&DbConfig::sqlite(dir.path().join("a.db")), "x", &[TABLE]).await.unwrap();
+    db.write(|tx| Box::pin(async move { tx.execute("INSERT INTO t (id) VALUES (1)", args![]).await }))
+        .await
+        .unwrap();
+    let files: Vec<_> = dir.path().read_dir().unwrap().map(Result::unwrap).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{file:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    std::fs::write(&path, "this is no database, and long enough to be taken for one".repeat(100)).unwrap();
+    let error = Db::open(&DbConfig::sqlite(&path), "x", &[TABLE]).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn dropping_every_handle_releases_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DbConfig::sqlite(dir.path().join("a.db"));
+    let db = Db::open(&config, "x", &[TABLE]).await.unwrap();
+    drop(db.clone());
+    drop(db);
+    probity_testkit::eventually(std::time::Duration::from_secs(5), async || {
+        Db::open(&config, "x", &[TABLE]).await.map(drop)
+    })
+    .await;
+}
