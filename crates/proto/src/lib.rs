@@ -8,7 +8,7 @@ pub mod access;
 mod boxed;
 pub mod time;
 
-pub use boxed::{BoxError, BoxGrpcService};
+pub use boxed::{BoxError, BoxGrpcService, boxed};
 pub use prost_reflect;
 
 use std::sync::LazyLock;

@@ -115,7 +115,10 @@ mod tests {
         };
         check(|_| (), Ok(()));
         check(|s| s.timeout_ms = 0, Err("timeout_ms is 0; it must be from 1 to 3600000"));
-        check(|s| s.attempt_timeout_ms = 40_000, Err("attempt_timeout_ms is 40000; it must be from 0 to timeout_ms, 30000"));
+        check(
+            |s| s.attempt_timeout_ms = 40_000,
+            Err("attempt_timeout_ms is 40000; it must be from 0 to timeout_ms, 30000"),
+        );
         check(|s| s.retry.max_attempts = 0, Err("retry.max_attempts is 0; it must be from 1 to 100"));
     }
 }

@@ -73,7 +73,6 @@ async fn ready(State(hosted): All) -> Response {
 }
 
 async fn metrics(State(hosted): All) -> Response {
-    let registries: Vec<_> = hosted.iter().map(|h| h.registry.clone()).collect();
-    let text = probity_telemetry::metrics::encode(&registries);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+    let text = probity_telemetry::metrics::encode_all(hosted.iter().map(|h| &h.registry));
+    ([(header::CONTENT_TYPE, probity_telemetry::metrics::TEXT_FORMAT)], text).into_response()
 }

@@ -5,6 +5,7 @@ use crate::host::{Host, HostSettings};
 use crate::service::Service;
 use anyhow::Context as _;
 use clap::Parser;
+use probity_telemetry::TelemetryConfig;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,7 +68,7 @@ fn run<S: Service>(flags: Flags) -> anyhow::Result<bool> {
         .build()
         .context("the async runtime cannot start")?;
     runtime.block_on(async {
-        let _telemetry = probity_telemetry::init(settings.telemetry.for_service(S::NAME))?;
+        let _telemetry = probity_telemetry::init(&TelemetryConfig { service: S::NAME.to_owned(), ..settings.telemetry })?;
         let mut host = Host::new(HostSettings {
             data_dir: flags.data_dir,
             config_file: flags.config,
@@ -77,7 +78,7 @@ fn run<S: Service>(flags: Flags) -> anyhow::Result<bool> {
             ..HostSettings::default()
         });
         host.add::<S>();
-        let running = host.start().await?;
+        let mut running = host.start().await?;
         announce(S::NAME, running.door_addr(), running.admin_addr());
         running.wait_for_signal().await;
         Ok(running.stop().await)

@@ -2,8 +2,8 @@
 
 use crate::identity::CALLER_HEADER;
 use crate::status::status;
+use probity_resilience::Deadline;
 use probity_types::{Ctx, Fault, FaultKind};
-use std::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Status};
 
@@ -13,10 +13,6 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub const REQUEST_ID: &str = "x-request-id";
 /// Longest idempotency key.
 pub const MAX_KEY_LEN: usize = 128;
-
-/// When the call must be answered; the server stack sets it.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline(pub Instant);
 
 /// Where a connection came from; absent for calls inside the process.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +50,7 @@ impl<T> Call for Request<T> {
 
     fn caller(&self) -> Result<Caller, Status> {
         let token = self.extensions().get::<CallerToken>().map(|t| t.0.clone()).unwrap_or_default();
-        let deadline = self.extensions().get::<Deadline>().map(|d| d.0);
+        let deadline = self.extensions().get::<Deadline>().copied();
         let traceparent =
             self.metadata().get("traceparent").and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
         Ok(Caller { ctx: self.ctx()?.clone(), token, deadline, traceparent })
@@ -72,7 +68,7 @@ pub struct Caller {
     /// Who it is.
     pub ctx: Ctx,
     token: String,
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
     traceparent: Option<String>,
 }
 
@@ -91,7 +87,7 @@ impl Caller {
 
     /// The same caller with a point in time by which its calls must be answered.
     #[must_use]
-    pub const fn by(mut self, deadline: Instant) -> Self {
+    pub const fn by(mut self, deadline: Deadline) -> Self {
         self.deadline = Some(deadline);
         self
     }
@@ -112,7 +108,7 @@ impl Caller {
             }
         }
         if let Some(deadline) = self.deadline {
-            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            request.set_timeout(deadline.remaining());
         }
         request
     }

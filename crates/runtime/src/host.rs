@@ -1,9 +1,8 @@
 //! A process: one service, or all of them.
 //!
-//! Start: configuration → keys → stores and migrations → background work →
-//! listeners → ready. Stop: the door refuses and drains → background work stops
-//! → the others drain in reverse order → listeners close. A second signal ends
-//! the process at once.
+//! Start: configuration → keys → stores and migrations → listeners → background
+//! work → ready. The end is [`Shutdown`]'s: refuse → drain → stop background work
+//! → close the stores, the last opened first.
 
 use crate::admin::{self, Hosted};
 use crate::config::{ServerConfig, Settings};
@@ -14,9 +13,12 @@ use crate::peers::Peers;
 use crate::server::Inbound;
 use crate::service::{Service, Setup, Task};
 use anyhow::Context as _;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use probity_proto::BoxGrpcService;
-use probity_telemetry::RpcMetrics;
+use probity_resilience::shutdown::{Outcome, Shutdown, Signal, signals};
+use probity_telemetry::metrics::RpcMetrics;
 use probity_types::{Clock, SystemClock};
 use prometheus::Registry;
 use std::collections::HashMap;
@@ -25,12 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-
-/// How long a drain may take in all.
-const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Where a process keeps its data and listens.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +65,7 @@ struct Parts {
     keys_dir: PathBuf,
     peers: Peers,
     clock: Arc<dyn Clock>,
-    stop: CancellationToken,
+    shutdown: Shutdown,
     tasks: Vec<(&'static str, Task)>,
     built: Vec<Built>,
 }
@@ -78,7 +75,6 @@ struct Built {
     name: &'static str,
     door: bool,
     server: ServerConfig,
-    inbound: Arc<Inbound>,
     service: BoxGrpcService,
     hosted: Hosted,
 }
@@ -139,7 +135,7 @@ impl Parts {
             keys_dir,
             peers,
             clock: Arc::new(SystemClock),
-            stop: CancellationToken::new(),
+            shutdown: Shutdown::default(),
             tasks: Vec::new(),
             built: Vec::new(),
         })
@@ -147,7 +143,7 @@ impl Parts {
 
     async fn build<S: Service>(&mut self) -> anyhow::Result<()> {
         let settings = self.settings.service::<S::Config>(S::NAME)?;
-        let registry = probity_telemetry::metrics::registry(S::NAME);
+        let registry = probity_telemetry::metrics::registry(S::NAME)?;
         let mut setup = Setup {
             service: S::NAME,
             database: settings.database,
@@ -157,7 +153,7 @@ impl Parts {
             minter: Arc::new(Minter::open(&self.keys_dir, S::NAME, self.clock.clone())?),
             registry: registry.clone(),
             clock: self.clock.clone(),
-            stop: self.stop.child_token(),
+            stop: self.shutdown.background(),
             tasks: Vec::new(),
             stores: Vec::new(),
         };
@@ -165,6 +161,13 @@ impl Parts {
             .await
             .with_context(|| format!("{} cannot start", S::NAME))?;
         self.tasks.append(&mut setup.tasks);
+        for store in &setup.stores {
+            let store = store.clone();
+            self.shutdown.on_stop("store", move || async move {
+                store.close().await;
+                Ok(())
+            });
+        }
         let inbound = self.inbound::<S>(&registry, &settings.server)?;
         let boxed = inbound.wrap(with_standard_services::<S>(service.routes()).await?);
         self.peers.add_local(S::NAME, boxed.clone());
@@ -172,7 +175,6 @@ impl Parts {
             name: S::NAME,
             door: S::DOOR,
             server: settings.server,
-            inbound: inbound.clone(),
             service: boxed,
             hosted: Hosted { name: S::NAME, registry, stores: setup.stores, inbound },
         });
@@ -182,9 +184,11 @@ impl Parts {
     fn inbound<S: Service>(&self, registry: &Registry, server: &ServerConfig) -> anyhow::Result<Arc<Inbound>> {
         let verifier = (!S::DOOR)
             .then(|| Verifier::new(&self.keys_dir, edges().callers_of(S::NAME), self.clock.clone()));
-        let metrics = RpcMetrics::new(registry)?;
+        let own = |path: &str| S::PACKAGES.iter().any(|p| path.starts_with(&format!("/{p}.")));
+        let paths = probity_proto::access::methods().map(|(path, _)| path).filter(|path| own(path));
+        let metrics = RpcMetrics::server(registry, paths)?;
         let timeout = Duration::from_millis(server.timeout_ms);
-        Ok(Inbound::new(S::NAME, verifier, metrics, timeout, server.max_in_flight))
+        Ok(Inbound::new(S::NAME, verifier, metrics, timeout, server.max_in_flight, self.shutdown.clone()))
     }
 
     /// Binds everything first, so that a taken port ends the start before any
@@ -202,7 +206,8 @@ impl Parts {
             }
         }
         let admin = self.admin_listener(alone).await?;
-        Ok(self.go(listeners, admin))
+        let signals = signals().context("signals cannot be watched")?.boxed();
+        Ok(self.go(listeners, admin, signals))
     }
 
     async fn admin_listener(&self, alone: bool) -> anyhow::Result<TcpListener> {
@@ -211,22 +216,27 @@ impl Parts {
         bind(chosen.unwrap_or_else(|| default_addr(name, |s| s.admin_port)), "the admin port").await
     }
 
-    fn go(self, listeners: Vec<(&'static str, TcpListener)>, admin: TcpListener) -> Running {
-        let close = CancellationToken::new();
+    fn go(
+        self,
+        listeners: Vec<(&'static str, TcpListener)>,
+        admin: TcpListener,
+        signals: BoxStream<'static, Signal>,
+    ) -> Running {
         let addrs = listeners.iter().filter_map(|(n, l)| Some((*n, l.local_addr().ok()?))).collect();
         let admin_addr = admin.local_addr().unwrap_or_else(|_| default_addr("gateway", |s| s.admin_port));
-        let mut serving = Vec::new();
+        let shutdown = self.shutdown;
         for (name, listener) in listeners {
             if let Some(built) = self.built.iter().find(|b| b.name == name) {
-                let task = listener::serve(listener, built.server.clone(), built.service.clone(), close.clone());
-                serving.push(tokio::spawn(task));
+                let (config, service) = (built.server.clone(), built.service.clone());
+                tokio::spawn(listener::serve(listener, config, service, shutdown.accepting()));
             }
         }
-        let background = self.tasks.into_iter().map(|(name, task)| (name, tokio::spawn(task))).collect();
-        let (hosted, inbound): (Vec<_>, Vec<_>) =
-            self.built.into_iter().map(|b| (b.hosted, (b.door, b.inbound))).unzip();
-        serving.push(tokio::spawn(admin::serve(admin, Arc::new(hosted), close.clone())));
-        Running { addrs, admin_addr, stop: self.stop, close, serving, background, inbound, peers: self.peers }
+        for (name, task) in self.tasks {
+            shutdown.spawn(name, |_| task);
+        }
+        let hosted = Arc::new(self.built.into_iter().map(|b| b.hosted).collect::<Vec<_>>());
+        shutdown.spawn("admin port", |stop| admin::serve(admin, hosted, stop));
+        Running { addrs, admin_addr, shutdown, signals, peers: self.peers }
     }
 }
 
@@ -265,11 +275,8 @@ async fn with_standard_services<S: Service>(routes: Routes) -> anyhow::Result<Ro
 pub struct Running {
     addrs: HashMap<&'static str, SocketAddr>,
     admin_addr: SocketAddr,
-    stop: CancellationToken,
-    close: CancellationToken,
-    serving: Vec<JoinHandle<()>>,
-    background: Vec<(&'static str, JoinHandle<()>)>,
-    inbound: Vec<(bool, Arc<Inbound>)>,
+    shutdown: Shutdown,
+    signals: BoxStream<'static, Signal>,
     peers: Peers,
 }
 
@@ -305,43 +312,20 @@ impl Running {
         self.peers.local(name)
     }
 
-    /// Waits for SIGTERM or SIGINT; from then on a second one ends the process.
-    pub async fn wait_for_signal(&self) {
-        probity_resilience::shutdown::first_signal().await;
-        tokio::spawn(probity_resilience::shutdown::exit_at_next_signal());
+    /// Waits for SIGTERM or SIGINT.
+    pub async fn wait_for_signal(&mut self) {
+        if self.signals.next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
     }
 
-    /// Drains and stops. Answers whether everything ended in time.
+    /// Ends in order; a signal on the way ends it at once. Answers whether
+    /// nothing was left undone.
     pub async fn stop(self) -> bool {
-        let drained = tokio::time::timeout(DRAIN_LIMIT, self.drain()).await.unwrap_or(false);
-        if !drained {
-            tracing::warn!("the drain did not end in {} s; what was left is cut", DRAIN_LIMIT.as_secs());
+        self.shutdown.begin();
+        match self.shutdown.run(self.signals).await {
+            Outcome::Finished(report) => report.is_clean(),
+            Outcome::Forced(_) => false,
         }
-        drained
-    }
-
-    async fn drain(self) -> bool {
-        let (doors, others): (Vec<_>, Vec<_>) = self.inbound.into_iter().partition(|(door, _)| *door);
-        let mut all = true;
-        for (_, door) in &doors {
-            door.start_draining();
-            all &= door.drained(DRAIN_LIMIT / 2).await;
-        }
-        self.stop.cancel();
-        for (name, task) in self.background {
-            if task.await.is_err() {
-                tracing::error!(task = name, "background work ended badly");
-                all = false;
-            }
-        }
-        for (_, inbound) in others.iter().rev() {
-            inbound.start_draining();
-            all &= inbound.drained(DRAIN_LIMIT / 4).await;
-        }
-        self.close.cancel();
-        for task in self.serving {
-            all &= task.await.is_ok();
-        }
-        all
     }
 }

@@ -3,13 +3,14 @@
 //! A peer is looked up at the first call, so that services may name each other
 //! in any order. Both kinds sit behind the same client stack.
 
-use crate::client::ClientStack;
+use crate::client;
 use crate::edges::edges;
 use crate::status::status;
 use parking_lot::RwLock;
-use probity_proto::{BoxError, BoxGrpcService};
+use probity_proto::{BoxGrpcService, boxed};
 use probity_types::{Fault, FaultKind};
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tonic::body::Body;
@@ -19,7 +20,7 @@ use tower::util::BoxCloneSyncService;
 
 /// All peers of a process.
 #[derive(Clone, Default)]
-pub struct Peers(Arc<Inner>);
+pub(crate) struct Peers(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -30,12 +31,12 @@ struct Inner {
 impl Peers {
     /// Peers with the addresses of those outside this process.
     #[must_use]
-    pub fn new(remote: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(remote: BTreeMap<String, String>) -> Self {
         Self(Arc::new(Inner { local: RwLock::default(), remote }))
     }
 
     /// Adds a service of this process.
-    pub fn add_local(&self, name: &'static str, service: BoxGrpcService) {
+    pub(crate) fn add_local(&self, name: &'static str, service: BoxGrpcService) {
         self.0.local.write().insert(name, service);
     }
 
@@ -50,9 +51,9 @@ impl Peers {
     /// A call that `edges.toml` does not list is answered PERMISSION_DENIED, so
     /// that the table stays true.
     #[must_use]
-    pub fn client(&self, caller: &'static str, callee: &'static str) -> BoxGrpcService {
+    pub(crate) fn client(&self, caller: &'static str, callee: &'static str) -> BoxGrpcService {
         let transport = Lazy { peers: self.clone(), caller, callee, found: Arc::new(OnceLock::new()) };
-        BoxCloneSyncService::new(ClientStack::new(callee, transport.boxed_clone()))
+        client::stack(caller, callee, transport.boxed_clone())
     }
 
     fn find(&self, callee: &'static str) -> Result<BoxGrpcService, Fault> {
@@ -63,7 +64,7 @@ impl Peers {
             Some(url) => url.clone(),
             None => default_url(callee)?,
         };
-        Ok(BoxCloneSyncService::new(connect(&url)?.map_err(Into::into)))
+        Ok(boxed(callee, connect(&url)?))
     }
 }
 
@@ -102,7 +103,7 @@ impl Lazy {
         BoxCloneSyncService::new(tower::service_fn(move |request| self.clone().call(request)))
     }
 
-    async fn call(self, request: http::Request<Body>) -> Result<http::Response<Body>, BoxError> {
+    async fn call(self, request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
         match self.service() {
             Ok(service) => service.oneshot(request).await,
             Err(fault) => Ok(status(fault).into_http()),

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Events in one batch.
-const BATCH: i64 = 500;
+const BATCH: u32 = 500;
 /// Looks again after this long even when nobody knocked.
 const IDLE: Duration = Duration::from_secs(1);
 /// First and longest wait after a failure.
@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 pub trait Outbox: Send + Sync + 'static {
     /// The oldest events the log does not have yet, at most `limit`, with their
     /// sequence numbers, in the order of their commits.
-    fn pending(&self, limit: i64) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>>;
+    fn pending(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>>;
 
     /// The log has everything up to this sequence number.
     fn acknowledge(&self, sequence: i64) -> BoxFuture<'_, Result<(), Fault>>;
@@ -42,7 +42,7 @@ pub trait Outbox: Send + Sync + 'static {
 }
 
 impl Outbox for Db {
-    fn pending(&self, limit: i64) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>> {
+    fn pending(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>> {
         Box::pin(async move { Ok(outbox::pending(self, 0, limit).await?) })
     }
 
@@ -103,7 +103,7 @@ impl Relay {
     async fn send(&self, entries: Vec<Entry>) -> Result<(), Fault> {
         let (ctx, token) = self.minter.mint_own()?;
         let request = Caller::new(ctx, token).request(AppendRequest { entries });
-        let mut client = AuditServiceClient::new(self.audit.clone()).max_encoding_message_size(64 << 20);
+        let mut client = AuditServiceClient::new(self.audit.clone());
         client.append(request).await.map(|_| ()).map_err(|s| fault_of(&s))
     }
 }

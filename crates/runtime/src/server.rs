@@ -1,23 +1,25 @@
 //! What every call passes on its way in, the same in both shapes: drain gate,
 //! in-flight limit, deadline, caller token, role, panic barrier, metrics.
 
-use crate::call::{CallerToken, Deadline, REQUEST_ID};
+use crate::call::{CallerToken, REQUEST_ID, RemoteAddr};
 use crate::identity::{CALLER_HEADER, Verifier};
 use crate::status::status;
 use futures::FutureExt as _;
-use probity_proto::{BoxError, BoxGrpcService, access};
-use probity_resilience::deadline::grpc_timeout;
-use probity_telemetry::{RpcMetrics, trace};
+use probity_proto::{BoxGrpcService, access, boxed};
+use probity_resilience::deadline::{DeadlineLayer, Limits};
+use probity_resilience::shutdown::{Shutdown, State};
+use probity_telemetry::metrics::RpcMetrics;
+use probity_telemetry::span::{self, Rpc};
+use probity_telemetry::trace;
 use probity_types::{Ctx, Fault, FaultKind, Role};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 use tonic::service::Routes;
-use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
+use tower::{Layer as _, ServiceExt as _};
 use tracing::Instrument as _;
 
 /// The in-bound side of one service.
@@ -26,10 +28,9 @@ pub(crate) struct Inbound {
     /// Absent at the door, which authenticates users itself.
     verifier: Option<Verifier>,
     metrics: RpcMetrics,
-    timeout: Duration,
+    deadline: DeadlineLayer,
     permits: Arc<Semaphore>,
-    capacity: u32,
-    draining: AtomicBool,
+    shutdown: Shutdown,
 }
 
 impl Inbound {
@@ -39,50 +40,44 @@ impl Inbound {
         metrics: RpcMetrics,
         timeout: Duration,
         max_in_flight: usize,
+        shutdown: Shutdown,
     ) -> Arc<Self> {
-        let capacity = u32::try_from(max_in_flight).unwrap_or(u32::MAX >> 4).min(u32::MAX >> 4);
-        let permits = Arc::new(Semaphore::new(capacity as usize));
-        Arc::new(Self { service, verifier, metrics, timeout, permits, capacity, draining: AtomicBool::new(false) })
+        let permits = Arc::new(Semaphore::new(max_in_flight));
+        let deadline = DeadlineLayer::server(Limits { unary: timeout, stream: None });
+        Arc::new(Self { service, verifier, metrics, deadline, permits, shutdown })
     }
 
     /// The routes of the service behind everything a call must pass.
     pub(crate) fn wrap(self: &Arc<Self>, routes: Routes) -> BoxGrpcService {
-        let (inbound, routes) = (self.clone(), routes.prepare());
+        let routes = boxed(self.service, self.deadline.layer(routes.prepare()));
+        let inbound = self.clone();
         BoxCloneSyncService::new(tower::service_fn(move |request| {
             let (inbound, routes) = (inbound.clone(), routes.clone());
-            async move { Ok::<_, BoxError>(inbound.serve(routes, request).await) }
+            async move { Ok(inbound.serve(routes, request).await) }
         }))
     }
 
-    /// Refuses what comes from now on.
-    pub(crate) fn start_draining(&self) {
-        self.draining.store(true, Ordering::SeqCst);
-    }
-
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
+        self.shutdown.state() != State::Serving
     }
 
-    /// Waits until nothing is in work any more, at most for `limit`. Answers
-    /// whether it came to that.
-    pub(crate) async fn drained(&self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.permits.acquire_many(self.capacity)).await.is_ok()
-    }
-
-    async fn serve(&self, routes: Routes, mut request: http::Request<Body>) -> http::Response<Body> {
+    async fn serve(&self, routes: BoxGrpcService, mut request: http::Request<Body>) -> http::Response<Body> {
         let started = Instant::now();
+        let _active = self.metrics.begin();
         let path = request.uri().path().to_owned();
-        let span = trace::server_span(self.service, &path, request.headers());
+        let request_id = text(&request, REQUEST_ID).unwrap_or_default();
+        let caller = trace::extract(request.headers());
+        let span = span::server(self.service, Rpc::from_path(&path), caller.as_ref(), &request_id);
         let response = async {
-            match self.admit(&path, &mut request) {
-                Ok((permit, deadline)) => self.run(routes, request, permit, deadline).await,
+            match self.admit(&path, &mut request, request_id) {
+                Ok(permit) => self.run(routes, request, permit).await,
                 Err(fault) => status(fault).into_http(),
             }
         }
         .instrument(span.clone())
         .await;
-        let code = trace::grpc_code(&response);
-        trace::finish_server_span(&span, code);
+        let code = grpc_code(&response);
+        span::finish(&span, code);
         self.metrics.observe(&path, code, started.elapsed());
         response
     }
@@ -92,44 +87,53 @@ impl Inbound {
         &self,
         path: &str,
         request: &mut http::Request<Body>,
-    ) -> Result<(OwnedSemaphorePermit, Instant), Fault> {
-        if self.is_draining() {
+        request_id: String,
+    ) -> Result<OwnedSemaphorePermit, Fault> {
+        // Calls inside the process belong to work that is being finished.
+        if self.is_draining() && from_outside(request) {
             return Err(Fault::new(FaultKind::Unavailable, "RUN-0011", "this service is shutting down"));
         }
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| {
             Fault::new(FaultKind::Overloaded, "RUN-0012", "too many calls are in work here; try again")
         })?;
-        let timeout = grpc_timeout(request.headers()).map_or(self.timeout, |t| t.min(self.timeout));
-        let deadline = Instant::now() + timeout;
-        request.extensions_mut().insert(Deadline(deadline));
         if let Some(verifier) = self.verifier.as_ref().filter(|_| !is_public(path)) {
-            identify(verifier, path, request)?;
+            identify(verifier, path, request, request_id)?;
         }
-        Ok((permit, deadline))
+        Ok(permit)
     }
 
     async fn run(
         &self,
-        routes: Routes,
+        routes: BoxGrpcService,
         request: http::Request<Body>,
         permit: OwnedSemaphorePermit,
-        deadline: Instant,
     ) -> http::Response<Body> {
-        let call = AssertUnwindSafe(routes.oneshot(request)).catch_unwind();
-        let outcome = tokio::time::timeout_at(deadline.into(), call).await;
+        let _tracked = from_outside(&request).then(|| self.shutdown.track());
+        let outcome = AssertUnwindSafe(routes.oneshot(request)).catch_unwind().await;
         drop(permit);
         match outcome {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Err(_panic)) => {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_panic) => {
                 let why = format!("a handler of {} panicked", self.service);
                 status(Fault::new(FaultKind::Internal, "RUN-0013", why)).into_http()
             }
-            Err(_elapsed) => {
-                let why = "the call was not answered in the time allowed for it";
-                status(Fault::new(FaultKind::Timeout, "RUN-0014", why)).into_http()
-            }
         }
     }
+}
+
+fn from_outside(request: &http::Request<Body>) -> bool {
+    request.extensions().get::<RemoteAddr>().is_some()
+}
+
+fn text(request: &http::Request<Body>, name: &str) -> Option<String> {
+    request.headers().get(name).and_then(|v| v.to_str().ok()).map(ToOwned::to_owned)
+}
+
+/// The status of an answer that failed before its first message, else OK.
+fn grpc_code(response: &http::Response<Body>) -> i32 {
+    let code = response.headers().get("grpc-status").and_then(|v| v.to_str().ok());
+    code.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Health and reflection are for probes and tools and need no caller.
@@ -139,16 +143,20 @@ fn is_public(path: &str) -> bool {
 
 /// Verifies the caller token, checks the role the method asks for, and leaves
 /// the [`Ctx`] for the handler.
-fn identify(verifier: &Verifier, path: &str, request: &mut http::Request<Body>) -> Result<(), Fault> {
-    let text = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
-    let token = text(CALLER_HEADER).ok_or_else(|| {
+fn identify(
+    verifier: &Verifier,
+    path: &str,
+    request: &mut http::Request<Body>,
+    request_id: String,
+) -> Result<(), Fault> {
+    let token = text(request, CALLER_HEADER).ok_or_else(|| {
         Fault::new(FaultKind::Unauthenticated, "RUN-0004", "the call carries no caller token")
     })?;
     let mut ctx = verifier.verify(&token)?;
-    ctx.request_id = text(REQUEST_ID).unwrap_or_default();
-    ctx.trace_id = trace::trace_id(request.headers()).unwrap_or_default();
+    ctx.request_id = request_id;
+    ctx.trace_id = span::current().map(|trace| trace.trace_id_hex()).unwrap_or_default();
+    tracing::Span::current().record("tenant", ctx.tenant.as_str());
     authorize(path, &ctx)?;
-    trace::record_caller(&ctx);
     request.extensions_mut().insert(CallerToken(token));
     request.extensions_mut().insert(ctx);
     Ok(())

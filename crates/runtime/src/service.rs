@@ -99,7 +99,8 @@ impl Setup {
             audit: self.peers.client(self.service, "audit-aggregator"),
             minter: self.minter.clone(),
         };
-        self.spawn("audit relay", |stop| relay.run(stop));
+        let relay: Task = Box::pin(relay.run(self.stop.clone()));
+        self.tasks.push(("audit relay", relay));
     }
 
     /// The client side of a peer, with every client layer.

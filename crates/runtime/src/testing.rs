@@ -5,7 +5,7 @@ use crate::call::REQUEST_ID;
 use crate::host::{Host, HostSettings, Running};
 use crate::identity::{CALLER_HEADER, Minter};
 use crate::service::Service;
-use probity_proto::{BoxError, BoxGrpcService};
+use probity_proto::{BoxGrpcService, boxed};
 use probity_types::{Ctx, Role, Roles, SystemClock};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -146,8 +146,7 @@ impl HarnessBuilder {
 }
 
 fn fake(routes: Routes) -> BoxGrpcService {
-    let routes = routes.prepare();
-    BoxCloneSyncService::new(routes.map_err(|never| -> BoxError { match never {} }))
+    boxed("a peer of the test", routes.prepare())
 }
 
 #[allow(clippy::expect_used)]

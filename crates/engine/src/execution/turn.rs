@@ -10,7 +10,7 @@ use probity_types::Micros;
 use serde_json::{Value as Json, json};
 
 /// Largest answer of a step, as JSON.
-pub const MAX_OUTPUT: usize = 1 << 20;
+pub(super) const MAX_OUTPUT: usize = 1 << 20;
 
 impl Execution {
     /// Takes an event at a point in time. `random`, uniform in `[0, 1)`, spreads

@@ -136,7 +136,9 @@ pub(super) fn exceeded() -> Status {
 }
 
 fn malformed() -> Status {
-    Status::invalid_argument("grpc-timeout is malformed; write at most eight digits and a unit, such as 250m or 30S")
+    Status::invalid_argument(
+        "grpc-timeout is malformed; write at most eight digits and a unit, such as 250m or 30S",
+    )
 }
 
 #[cfg(test)]

@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn reads_what_the_standard_allows() {
-        let check = |text: &str, expect: Option<Duration>| assert_eq!(parse_timeout(text), expect, "{text:?}");
+        let check =
+            |text: &str, expect: Option<Duration>| assert_eq!(parse_timeout(text), expect, "{text:?}");
         check("1H", Some(Duration::from_secs(3600)));
         check("2M", Some(Duration::from_secs(120)));
         check("15S", Some(Duration::from_secs(15)));

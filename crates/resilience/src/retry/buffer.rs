@@ -54,7 +54,10 @@ impl HttpBody for Resumed {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let ready = self.held.take().or_else(|| self.next.take());
         match ready {
             Some(frame) => Poll::Ready(Some(Ok(frame))),

@@ -91,7 +91,9 @@ where
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             match buffer::read(body, BODY_LIMIT).await? {
-                Buffered::Once(body) => inner.call(Request::from_parts(parts, body)).await.map_err(Into::into),
+                Buffered::Once(body) => {
+                    inner.call(Request::from_parts(parts, body)).await.map_err(Into::into)
+                }
                 Buffered::Whole(bytes) => layer.repeat(inner, &parts, &bytes).await,
             }
         })
@@ -107,7 +109,12 @@ fn may_repeat(request: &Request<Body>) -> bool {
 }
 
 impl RetryLayer {
-    async fn repeat<S>(self, mut inner: S, parts: &request::Parts, body: &Bytes) -> Result<Response<Body>, BoxError>
+    async fn repeat<S>(
+        self,
+        mut inner: S,
+        parts: &request::Parts,
+        body: &Bytes,
+    ) -> Result<Response<Body>, BoxError>
     where
         S: Service<Request<Body>, Response = Response<Body>> + Send,
         S::Error: Into<BoxError>,
@@ -140,11 +147,13 @@ impl RetryLayer {
         S: Service<Request<Body>, Response = Response<Body>> + Send,
         S::Error: Into<BoxError>,
     {
-        let answer = async { inner.ready().await.map_err(Into::into)?.call(request).await.map_err(Into::into) };
+        let answer =
+            async { inner.ready().await.map_err(Into::into)?.call(request).await.map_err(Into::into) };
         match self.attempt_timeout {
             None => answer.await,
             Some(timeout) => tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
-                Ok(Status::unavailable("the peer did not answer this attempt in time; trying again may help").into_http())
+                Ok(Status::unavailable("the peer did not answer this attempt in time; trying again may help")
+                    .into_http())
             }),
         }
     }
@@ -154,7 +163,9 @@ impl RetryLayer {
 /// not reached or lost on the way.
 fn verdict(result: &Result<Response<Body>, BoxError>) -> Verdict {
     match result {
-        Ok(response) => Status::from_header_map(response.headers()).map_or(Verdict::Final, |status| status.verdict()),
+        Ok(response) => {
+            Status::from_header_map(response.headers()).map_or(Verdict::Final, |status| status.verdict())
+        }
         Err(error) => error.downcast_ref::<Status>().map_or(Verdict::Retry, super::Retryable::verdict),
     }
 }

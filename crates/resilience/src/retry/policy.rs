@@ -112,7 +112,11 @@ impl Policy {
     pub fn validate(&self) -> Result<(), InvalidPolicy> {
         let refuse = |field, value: String, range| Err(InvalidPolicy { field, value, range });
         if !(1..=MAX_ATTEMPTS).contains(&self.max_attempts) {
-            return refuse("max_attempts", self.max_attempts.to_string(), format!("from 1 to {MAX_ATTEMPTS}"));
+            return refuse(
+                "max_attempts",
+                self.max_attempts.to_string(),
+                format!("from 1 to {MAX_ATTEMPTS}"),
+            );
         }
         let least = Duration::from_millis(1);
         let check = |field, value: Duration, from: Duration, to: Duration| {
@@ -140,7 +144,9 @@ impl Policy {
         let bound = self.bound(attempt);
         match self.jitter {
             Jitter::None => bound,
-            Jitter::Full => Duration::from_micros(rng.u64(0..=u64::try_from(bound.as_micros()).unwrap_or(u64::MAX))),
+            Jitter::Full => {
+                Duration::from_micros(rng.u64(0..=u64::try_from(bound.as_micros()).unwrap_or(u64::MAX)))
+            }
         }
     }
 
@@ -209,8 +215,14 @@ mod tests {
         check(|p| p.max_attempts = 0, "max_attempts is 0; it must be from 1 to 100");
         check(|p| p.max_attempts = 101, "max_attempts is 101; it must be from 1 to 100");
         check(|p| p.base = Duration::ZERO, "base_ms is 0 ms; it must be from 1 to 3600000 ms");
-        check(|p| p.cap = Duration::from_millis(999), "cap_ms is 999 ms; it must be from 1000 to 86400000 ms");
-        check(|p| p.max_total = Some(Duration::ZERO), "max_total_ms is 0 ms; it must be from 1 to 604800000 ms");
+        check(
+            |p| p.cap = Duration::from_millis(999),
+            "cap_ms is 999 ms; it must be from 1000 to 86400000 ms",
+        );
+        check(
+            |p| p.max_total = Some(Duration::ZERO),
+            "max_total_ms is 0 ms; it must be from 1 to 604800000 ms",
+        );
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl<'de> Visitor<'de> for NameOrTable {
     type Value = Policy;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("quick, standard, aggressive, rate_limited or a table with max_attempts, base_ms and cap_ms")
+        f.write_str(
+            "quick, standard, aggressive, rate_limited or a table with max_attempts, base_ms and cap_ms",
+        )
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Policy, E> {
@@ -90,12 +92,11 @@ mod tests {
 
     #[test]
     fn a_name_or_a_table() {
-        let check = |text: &str, expect: Result<Policy, &str>| {
-            match (toml::from_str::<Section>(text), expect) {
-                (Ok(section), Ok(policy)) => assert_eq!(section.retry, policy),
-                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
-                (got, expect) => panic!("{text}: {got:?} is not {expect:?}"),
-            }
+        let check = |text: &str, expect: Result<Policy, &str>| match (toml::from_str::<Section>(text), expect)
+        {
+            (Ok(section), Ok(policy)) => assert_eq!(section.retry, policy),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (got, expect) => panic!("{text}: {got:?} is not {expect:?}"),
         };
         for preset in Preset::ALL {
             check(&format!("retry = {:?}", preset.name()), Ok(preset.policy()));
@@ -103,7 +104,10 @@ mod tests {
         let own = Policy { max_attempts: 7, max_total: None, ..Policy::STANDARD };
         check("retry = { max_attempts = 7, base_ms = 1000, cap_ms = 30000 }", Ok(own));
         check("retry = { max_attempts = 0, base_ms = 1000, cap_ms = 30000 }", Err("max_attempts is 0"));
-        check("retry = { max_attempts = 7, base_ms = 1000, cap_ms = 30000, x = 1 }", Err("unknown field `x`"));
+        check(
+            "retry = { max_attempts = 7, base_ms = 1000, cap_ms = 30000, x = 1 }",
+            Err("unknown field `x`"),
+        );
         check("retry = { max_attempts = 7 }", Err("missing field `base_ms`"));
         check("retry = \"often\"", Err("expected quick, standard, aggressive, rate_limited"));
         check("retry = 3", Err("expected quick"));

@@ -12,7 +12,7 @@ use std::fmt;
 use std::rc::Rc;
 
 /// Deepest nesting of one item.
-pub const MAX_DEPTH: usize = 64;
+pub const MAX_DEPTH: usize = 32;
 /// Most values in one item.
 pub const MAX_VALUES: usize = 500_000;
 

@@ -32,14 +32,18 @@ pub fn into(text: &str, out: &mut String) -> Noted {
 }
 
 fn fold_word(piece: &str, out: &mut String, noted: &mut Noted) {
-    let latin = piece.chars().any(|c| c.is_ascii_alphabetic());
-    let other = piece.chars().any(|c| look_alike(c).is_some());
+    let mut plain = String::with_capacity(piece.len());
+    for c in piece.nfkc().filter(|c| !is_invisible(*c)) {
+        let floating_accent = matches!(c, '\u{300}'..='\u{36F}') && plain.ends_with(|l: char| l.is_ascii_alphabetic());
+        if !floating_accent {
+            plain.push(base_letter(c));
+        }
+    }
+    let latin = plain.chars().any(|c| c.is_ascii_alphabetic());
+    let other = plain.chars().any(|c| look_alike(c).is_some());
     noted.mixed_script |= latin && other;
     noted.invisible |= hides_letters(piece);
-    for c in piece.nfkc().filter(|c| !is_invisible(*c)) {
-        let c = if latin { look_alike(c).unwrap_or(c) } else { c };
-        out.push(base_letter(c));
-    }
+    out.extend(plain.chars().map(|c| if latin { look_alike(c).unwrap_or(c) } else { c }));
 }
 
 /// True when something invisible stands between two letters. Emoji and some

@@ -3,12 +3,14 @@
 use super::*;
 use crate::deadline::GRPC_TIMEOUT;
 use http_body_util::{BodyExt as _, StreamBody};
+use probity_proto::BoxGrpcService;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
+use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt as _, service_fn};
 
 const UNARY: &str = "/probity.spam.v1.SpamService/Classify";
-const STREAM: &str = "/probity.orchestrator.v1.OrchestratorService/WatchCase";
+const STREAM: &str = "/probity.orchestrator.v1.CaseService/WatchCase";
 const LIMITS: Limits = Limits { unary: Duration::from_secs(30), stream: None };
 
 fn request(path: &str, timeout: Option<&str>) -> Request<Body> {
@@ -60,11 +62,15 @@ async fn a_nested_call_tells_its_peer_what_is_left() {
         let told = request.headers()[GRPC_TIMEOUT].to_str().unwrap().to_owned();
         Ok::<_, BoxError>(Response::builder().header("told", told).body(Body::empty()).unwrap())
     });
-    let handler = service_fn(move |request: Request<Body>| async move {
-        let own = request.extensions().get::<Deadline>().copied();
-        assert_eq!(own, Deadline::current());
-        sleep(Duration::from_secs(2)).await;
-        DeadlineLayer::client(LIMITS).layer(peer).oneshot(super::tests::request(UNARY, None)).await
+    let peer: BoxGrpcService = BoxCloneSyncService::new(DeadlineLayer::client(LIMITS).layer(peer));
+    let handler = service_fn(move |request: Request<Body>| {
+        let peer = peer.clone();
+        async move {
+            let own = request.extensions().get::<Deadline>().copied();
+            assert_eq!(own, Deadline::current());
+            sleep(Duration::from_secs(2)).await;
+            peer.oneshot(super::tests::request(UNARY, None)).await
+        }
     });
     let layer = DeadlineLayer::server(LIMITS);
     let response = layer.layer(handler).oneshot(request(UNARY, Some("5S"))).await.unwrap();
@@ -105,7 +111,8 @@ async fn work_past_the_deadline_is_dropped() {
             futures::future::pending::<Result<Response<Body>, BoxError>>().await
         }
     });
-    let response = DeadlineLayer::server(LIMITS).layer(handler).oneshot(request(UNARY, Some("1S"))).await.unwrap();
+    let response =
+        DeadlineLayer::server(LIMITS).layer(handler).oneshot(request(UNARY, Some("1S"))).await.unwrap();
     assert_eq!(code(&response), 4);
     assert!(dropped.load(std::sync::atomic::Ordering::SeqCst));
 }

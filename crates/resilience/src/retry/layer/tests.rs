@@ -9,9 +9,9 @@ use tonic::Code;
 use tower::service_fn;
 
 const READ: &str = "/probity.spam.v1.SpamService/Classify";
-const WRITE: &str = "/probity.orchestrator.v1.OrchestratorService/OpenCase";
+const WRITE: &str = "/probity.orchestrator.v1.CaseService/OpenCase";
 const UNDECLARED: &str = "/probity.gateway.v1.GatewayService/IssueToken";
-const STREAM: &str = "/probity.orchestrator.v1.OrchestratorService/WatchCase";
+const STREAM: &str = "/probity.orchestrator.v1.CaseService/WatchCase";
 
 /// What a peer saw of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]

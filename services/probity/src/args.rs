@@ -1,0 +1,428 @@
+//! The command line: every command, flag and environment variable.
+
+use crate::kind::Kind;
+use crate::split::Form;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Probity: integrity cases with decisions that can be proved.
+#[derive(Debug, Parser)]
+#[command(name = "probity", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 something failed or was refused, 2 wrong usage.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole platform in this process, on SQLite.
+    Dev(DevArgs),
+    /// Run the platform, open sample cases and show how they move.
+    Demo(DemoArgs),
+    /// Open, list, follow and decide cases.
+    Case(Group<CaseCommand>),
+    /// Prove and check what is in the log.
+    Audit(Group<AuditCommand>),
+    /// Issue tokens.
+    Token(Group<TokenCommand>),
+    /// Look at and register workflow definitions.
+    Workflow(Group<WorkflowCommand>),
+    /// Load and list watchlists.
+    Watchlist(Group<WatchlistCommand>),
+    /// Make sample files with known findings in them.
+    Samples(SamplesArgs),
+}
+
+/// A group of commands that talk to a platform.
+#[derive(Debug, Args)]
+pub struct Group<C: Subcommand> {
+    /// How to reach it.
+    #[command(flatten)]
+    pub connect: Connect,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: C,
+}
+
+/// How to reach a platform, and how to print its answers.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct Connect {
+    /// Address of the gateway.
+    #[arg(long, global = true, env = "PROBITY_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub server: String,
+    /// Bearer token; safer in a file or in the environment.
+    #[arg(long, global = true, env = "PROBITY_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// File with the bearer token.
+    #[arg(long, global = true, env = "PROBITY_TOKEN_FILE", default_value = "data/token")]
+    pub token_file: PathBuf,
+    /// How long to go on trying when the platform does not answer.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
+    pub retry_for: u64,
+    /// How to print.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// The messages of the API as JSON; lists that may be long as one object a line.
+    Json,
+}
+
+/// `probity dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Port of the gateway; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// Address to listen on. There is no TLS here: keep it on this machine, or
+    /// behind a proxy that has.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port of metrics and probes; 0 takes a free one. Default: the gateway's own,
+    /// or a free one beside a chosen --port.
+    #[arg(long)]
+    pub admin_port: Option<u16>,
+    /// Folder for everything that is kept.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+    /// Configuration file (TOML).
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Do not write sample files into an empty data folder.
+    #[arg(long)]
+    pub no_samples: bool,
+}
+
+/// `probity demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// End as soon as every case is decided or waits for a person.
+    #[arg(long)]
+    pub exit: bool,
+    /// Folder for everything that is kept; a second run goes on with it.
+    #[arg(long, default_value = ".demo")]
+    pub data: PathBuf,
+    /// Port of the gateway; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// With --exit: how long the cases may take in all.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub within: u64,
+}
+
+/// `probity case …`.
+#[derive(Debug, Subcommand)]
+pub enum CaseCommand {
+    /// Open a case for every item of the files.
+    Open(OpenArgs),
+    /// List cases, newest first.
+    List(ListArgs),
+    /// Show a case with its findings, actions, evaluations and history.
+    Show {
+        /// The case, with or without `cases/`.
+        id: String,
+        /// Print what happens to it until it is final.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Say what a person decided about a case.
+    Close {
+        /// The case, with or without `cases/`.
+        id: String,
+        /// The decision.
+        #[arg(long, value_enum)]
+        disposition: Disposition,
+        /// Why.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Cancel a case; what was done is taken back.
+    Cancel {
+        /// The case, with or without `cases/`.
+        id: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// `probity case open`.
+#[derive(Debug, Clone, Args)]
+pub struct OpenArgs {
+    /// What the files are.
+    #[arg(long, value_enum)]
+    pub kind: Kind,
+    /// OCDS JSON or JSON Lines (a case a tender), CSV (a case a file), .eml or
+    /// text (message), text (report).
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Idempotency key of the first item; the n-th gets KEY#n. Without it the key
+    /// is made from kind, file name, content and subject, so that opening the
+    /// same file again opens nothing twice.
+    #[arg(long, value_parser = key)]
+    pub key: Option<String>,
+    /// One line for people; by default the title of the tender or the file name.
+    #[arg(long)]
+    pub subject: Option<String>,
+    /// Definition to run instead of the shipped one for the kind.
+    #[arg(long, default_value = "")]
+    pub definition: String,
+    /// How the tenders of a file are held together.
+    #[arg(long, value_enum, default_value_t = Form::Auto)]
+    pub format: Form,
+    /// How many cases are opened at the same time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+}
+
+/// `probity case list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only this kind.
+    #[arg(long, value_enum)]
+    pub kind: Option<Kind>,
+    /// Only this state.
+    #[arg(long, value_enum)]
+    pub state: Option<State>,
+    /// Only cases that wait for a person.
+    #[arg(long)]
+    pub waiting: bool,
+    /// All of them, not only the newest 50.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// States of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)] // named as in the contracts, which describe them
+pub enum State {
+    Pending,
+    Investigating,
+    Validating,
+    Remediating,
+    Resolved,
+    Failed,
+    Cancelled,
+}
+
+/// What a person decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Disposition {
+    /// The suspicion was right.
+    Confirmed,
+    /// The suspicion was wrong.
+    FalsePositive,
+    /// It cannot be told.
+    Inconclusive,
+}
+
+/// `probity audit …`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Get the receipt of a case or of one entry of the log.
+    Receipt {
+        /// The case (with or without `cases/`) or `entries/<index>`.
+        id: String,
+        /// File to write; standard output without it.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Verify a receipt.
+    Verify {
+        /// The receipt.
+        file: PathBuf,
+        /// Use no network. Without a key given here, the receipt is then held
+        /// only against the key it carries itself.
+        #[arg(long)]
+        offline: bool,
+        /// Verifier key of the log, as `audit checkpoint` prints it.
+        #[arg(long, conflicts_with = "key_file")]
+        key: Option<String>,
+        /// File with the verifier key.
+        #[arg(long)]
+        key_file: Option<PathBuf>,
+    },
+    /// Have the log recomputed from its store; names the first bad entry.
+    Check,
+    /// Print the newest signed checkpoint and the key of the log.
+    Checkpoint,
+}
+
+/// `probity token …`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Issue a token for somebody else; it is shown once.
+    Issue {
+        /// `users/<name>` or `service-accounts/<name>`; a bare name is a user.
+        #[arg(long)]
+        actor: String,
+        /// Roles, separated by commas: submitter, officer, auditor, operator, admin.
+        #[arg(long, value_delimiter = ',', required = true)]
+        roles: Vec<probity_types::Role>,
+        /// How long it lasts, such as 30m, 8h, 7d.
+        #[arg(long, default_value = "1h", value_parser = crate::values::seconds)]
+        ttl: i64,
+    },
+}
+
+/// `probity workflow …`.
+#[derive(Debug, Subcommand)]
+pub enum WorkflowCommand {
+    /// List the definitions.
+    List,
+    /// Print the source of a definition.
+    Show {
+        /// Its name, with or without `definitions/`.
+        name: String,
+        /// Content hash of a version; the newest without it.
+        #[arg(long, default_value = "")]
+        version: String,
+    },
+    /// Register a definition; it becomes the newest version of its name.
+    Register {
+        /// YAML or JSON.
+        file: PathBuf,
+    },
+    /// Check a definition without registering it.
+    Lint {
+        /// YAML or JSON.
+        file: PathBuf,
+    },
+}
+
+/// `probity watchlist …`.
+#[derive(Debug, Subcommand)]
+pub enum WatchlistCommand {
+    /// Load a list in the layout of OFAC's sdn.csv, replacing the one of that name.
+    Import {
+        /// Name of the list: lower-case letters, digits, hyphens.
+        name: String,
+        /// The entries (sdn.csv).
+        entries: PathBuf,
+        /// The aliases (alt.csv).
+        #[arg(long)]
+        aliases: Option<PathBuf>,
+    },
+    /// List the loaded watchlists.
+    List,
+}
+
+/// `probity samples …`.
+#[derive(Debug, Args)]
+pub struct SamplesArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: SamplesCommand,
+}
+
+/// `probity samples …`.
+#[derive(Debug, Subcommand)]
+pub enum SamplesCommand {
+    /// Write sample files and a manifest of what is hidden in them.
+    Generate(GenerateArgs),
+}
+
+/// `probity samples generate`.
+#[derive(Debug, Clone, Args)]
+pub struct GenerateArgs {
+    /// Folder to write to; made when it is not there.
+    pub dir: PathBuf,
+    /// The same seed gives the same files.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many tenders.
+    #[arg(long, default_value_t = 6)]
+    pub tenders: u32,
+    /// Write the tenders into one JSON Lines file instead of a file each.
+    #[arg(long)]
+    pub jsonl: bool,
+    /// How many payment files.
+    #[arg(long, default_value_t = 3)]
+    pub payments: u32,
+    /// How many rows a payment file has, at least 20.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(20..))]
+    pub rows: u32,
+    /// How many messages.
+    #[arg(long, default_value_t = 4)]
+    pub messages: u32,
+    /// How many reports.
+    #[arg(long, default_value_t = 3)]
+    pub reports: u32,
+}
+
+/// An idempotency key leaves room for the number of the item behind it.
+fn key(text: &str) -> Result<String, String> {
+    const LONGEST: usize = 112;
+    if text.is_empty() || text.len() > LONGEST || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(format!("1 to {LONGEST} visible ASCII characters without spaces"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_told_apart_from_right() {
+        let check = |line: &str, fits: bool| {
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert_eq!(parsed.is_ok(), fits, "{line}: {parsed:?}");
+        };
+        check("probity dev", true);
+        check("probity dev --port 0 --data /x --no-samples", true);
+        check("probity dev --port 70000", false);
+        check("probity demo --exit --port 0", true);
+        check("probity case open --kind tender a.json b.json", true);
+        check("probity case open --kind tender", false);
+        check("probity case open --kind invoice a.json", false);
+        check("probity case open a.json", false);
+        check("probity case open --kind report a.txt --jobs 0", false);
+        check("probity case open --kind report a.txt --key K-1 --subject S", true);
+        check("probity case list --state resolved --waiting --all -o json", true);
+        check("probity case -o json list", true);
+        check("probity case list -o yaml", false);
+        check("probity case show case_1 --watch --server http://x:1", true);
+        check("probity case close case_1 --disposition false-positive --note n", true);
+        check("probity case close case_1", false);
+        check("probity case cancel case_1", false);
+        check("probity audit verify r.json --offline --key k", true);
+        check("probity audit verify r.json --key k --key-file f", false);
+        check("probity token issue --actor ana --roles officer,auditor --ttl 8h", true);
+        check("probity token issue --actor ana --roles root", false);
+        check("probity token issue --actor ana --roles officer --ttl soon", false);
+        check("probity workflow lint f.yaml", true);
+        check("probity watchlist import ofac-sdn sdn.csv --aliases alt.csv", true);
+        check("probity samples generate dir --seed 7 --rows 19", false);
+        check("probity samples generate dir --seed 7 --rows 100000", true);
+        check("probity", false);
+        check("probity fly", false);
+    }
+
+    #[test]
+    fn keys_are_limited() {
+        let check = |text: &str, fits: bool| assert_eq!(key(text).is_ok(), fits, "{text}");
+        check("demo-1", true);
+        check("", false);
+        check("two words", false);
+        check("ü", false);
+        check(&"k".repeat(112), true);
+        check(&"k".repeat(113), false);
+    }
+}

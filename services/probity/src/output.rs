@@ -1,0 +1,181 @@
+//! Printing: tables for people, JSON for programs.
+//!
+//! What came over the wire is cleaned of control characters before it reaches a
+//! terminal; JSON keeps it as it is (escaped). Colours appear on a terminal only.
+
+use crate::args::Format;
+use crate::failure::Failure;
+use anyhow::Context as _;
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use probity_proto::prost_reflect::{DynamicMessage, SerializeOptions};
+use prost::Message;
+use serde_json::Value;
+use std::io::{IsTerminal as _, Write as _};
+
+/// Where and how a command prints.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// For people or for programs.
+    pub format: Format,
+    /// Whether standard output is a terminal.
+    pub terminal: bool,
+}
+
+impl Output {
+    /// Standard output in this format.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        Self { format, terminal: std::io::stdout().is_terminal() }
+    }
+
+    /// True when a program reads along.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Prints text and a line end.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn line(self, text: impl std::fmt::Display) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{text}")?;
+        Ok(out.flush()?)
+    }
+
+    /// Prints a value as one line of JSON.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn json_line(self, value: &Value) -> Result<(), Failure> {
+        self.line(value)
+    }
+
+    /// Prints a value as indented JSON.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn json(self, value: &Value) -> Result<(), Failure> {
+        self.line(serde_json::to_string_pretty(value).context("the answer cannot be printed")?)
+    }
+
+    /// Prints a table; nothing at all when it has no rows.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn table(self, table: &Table) -> Result<(), Failure> {
+        if table.is_empty() { Ok(()) } else { self.line(trimmed(&table.to_string())) }
+    }
+}
+
+/// Prints text and a line end to standard error. Nobody can be told when that
+/// fails.
+pub fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// An empty table that fits the terminal.
+#[must_use]
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.iter().map(|text| Cell::new(text).add_attribute(Attribute::Bold)));
+    table
+}
+
+fn trimmed(text: &str) -> String {
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Text without anything that moves a cursor, changes colours or turns the
+/// direction of writing; white space becomes single spaces.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let cleaned = text.chars().map(|c| match c {
+        '\n' | '\r' | '\t' => ' ',
+        c if c.is_control() || turns(c) => '\u{fffd}',
+        c => c,
+    });
+    cleaned.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Plain text of at most `most` characters.
+#[must_use]
+pub fn short(text: &str, most: usize) -> String {
+    let text = plain(text);
+    if text.chars().count() <= most {
+        return text;
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A message of the API as the JSON that REST gives for it, every field present.
+///
+/// # Errors
+/// When the type is not in the contracts of this build.
+pub fn json<M: Message>(full_name: &str, message: &M) -> anyhow::Result<Value> {
+    let descriptor = probity_proto::pool()
+        .get_message_by_name(full_name)
+        .with_context(|| format!("{full_name} is not in the contracts"))?;
+    let message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
+    let options = SerializeOptions::new().skip_default_fields(false);
+    Ok(message.serialize_with_options(serde_json::value::Serializer, &options)?)
+}
+
+/// A timestamp of the API for people: UTC to the second.
+#[must_use]
+pub fn time(timestamp: Option<&prost_types::Timestamp>) -> String {
+    let text = timestamp.and_then(|t| jiff::Timestamp::from_second(t.seconds).ok());
+    text.map(|t| t.strftime("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
+}
+
+/// The readable half of an enum value of the contracts: `CASE_STATE_PENDING`
+/// gives `pending`.
+#[must_use]
+pub fn word(prefix: &str, name: &str) -> String {
+    let rest = name.strip_prefix(prefix).unwrap_or(name);
+    if rest == "UNSPECIFIED" { "-".to_owned() } else { rest.to_ascii_lowercase().replace('_', " ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probity_proto::orchestrator::{Case, CaseState};
+
+    #[test]
+    fn terminals_get_plain_text() {
+        let check = |text: &str, expect: &str| assert_eq!(plain(text), expect);
+        check("a\r\nb\tc", "a b c");
+        check("\x1b[31mred", "\u{fffd}[31mred");
+        check("abc\u{202e}def", "abc\u{fffd}def");
+        check("  Größe  ", "Größe");
+        assert_eq!(short("abcdef", 4), "abc…");
+        assert_eq!(short("abcd", 4), "abcd");
+    }
+
+    #[test]
+    fn json_is_that_of_the_api() {
+        let case = Case { name: "cases/1".into(), state: CaseState::Resolved.into(), ..Case::default() };
+        let value = json("probity.orchestrator.v1.Case", &case).unwrap();
+        assert_eq!(value["name"], "cases/1");
+        assert_eq!(value["state"], "CASE_STATE_RESOLVED");
+        assert_eq!(value["findingCount"], "0");
+        assert!(json("probity.orchestrator.v1.Nothing", &case).is_err());
+    }
+
+    #[test]
+    fn enum_names_become_words() {
+        assert_eq!(word("CASE_STATE_", CaseState::Pending.as_str_name()), "pending");
+        assert_eq!(word("CASE_STATE_", CaseState::Unspecified.as_str_name()), "-");
+        assert_eq!(word("ACTION_TYPE_", "ACTION_TYPE_HOLD_PAYMENT"), "hold payment");
+    }
+
+    #[test]
+    fn times_are_utc_to_the_second() {
+        let stamp = prost_types::Timestamp { seconds: 86_400, nanos: 999_999_999 };
+        assert_eq!(time(Some(&stamp)), "1970-01-02 00:00:00");
+        assert_eq!(time(None), "");
+    }
+}

@@ -1,0 +1,64 @@
+//! Values as people type them: durations, resource names, tokens.
+
+/// Seconds from `90`, `90s`, `30m`, `8h` or `7d`.
+pub(crate) fn seconds(text: &str) -> Result<i64, String> {
+    let wrong = || format!("{text:?} is no duration such as 90s, 30m, 8h or 7d");
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: i64 = number.parse().map_err(|_| wrong())?;
+    let scale = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(scale).filter(|seconds| *seconds > 0).ok_or_else(wrong)
+}
+
+/// The full name of a resource given with or without its collection.
+pub(crate) fn name(collection: &str, id: &str) -> String {
+    let prefix = format!("{collection}/");
+    if id.starts_with(&prefix) { id.to_owned() } else { prefix + id }
+}
+
+/// What a receipt is asked for: a case, unless it says `entries/…`.
+pub(crate) fn receipt_name(id: &str) -> String {
+    if id.starts_with("entries/") { id.to_owned() } else { name("cases", id) }
+}
+
+/// An actor: a bare name is a user.
+pub(crate) fn actor(text: &str) -> String {
+    if text.contains('/') { text.to_owned() } else { format!("users/{text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let check = |text: &str, expect: Option<i64>| assert_eq!(seconds(text).ok(), expect, "{text}");
+        check("90", Some(90));
+        check("90s", Some(90));
+        check("30m", Some(1_800));
+        check("8h", Some(28_800));
+        check("7d", Some(604_800));
+        check("0", None);
+        check("-5m", None);
+        check("1.5h", None);
+        check("h", None);
+        check("99999999999999999d", None);
+        check("", None);
+    }
+
+    #[test]
+    fn names_with_and_without_their_collection() {
+        assert_eq!(name("cases", "case_1"), "cases/case_1");
+        assert_eq!(name("cases", "cases/case_1"), "cases/case_1");
+        assert_eq!(receipt_name("entries/7"), "entries/7");
+        assert_eq!(receipt_name("case_1"), "cases/case_1");
+        assert_eq!(actor("ana"), "users/ana");
+        assert_eq!(actor("service-accounts/erp"), "service-accounts/erp");
+    }
+}
