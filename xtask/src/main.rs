@@ -1,3 +1,8 @@
-//! The repository own tool.
+//! The command line of the repository's own tool: `cargo run -p xtask -- help`.
 
-fn main() {}
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xtask::cli::run(xtask::cli::Args::parse())
+}

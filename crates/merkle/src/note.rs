@@ -218,6 +218,12 @@ impl SignedNote {
         Ok(Self { text: text.to_owned(), signatures })
     }
 
+    /// The text, which anybody may have written.
+    #[must_use]
+    pub fn unverified_text(&self) -> &str {
+        &self.text
+    }
+
     /// The text once it is proved that the key signed it.
     ///
     /// # Errors

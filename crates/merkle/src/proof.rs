@@ -168,6 +168,7 @@ pub fn verify_consistency(
 }
 
 /// Verifies that the subtree with hash `subtree_hash` is in the tree with `root`.
+/// A subtree without leaves is in every tree.
 ///
 /// # Errors
 /// As [`verify_inclusion`]; also for a range that is no subtree.
@@ -178,6 +179,10 @@ pub fn verify_subtree(
     root: &Hash,
     proof: &[Hash],
 ) -> Result<(), ProofError> {
+    if subtree.start == subtree.end && subtree.end <= size {
+        let nothing = Path { steps: Vec::new(), base: subtree.clone() };
+        return nothing.verify(subtree_hash, proof, &Hash::of_nothing());
+    }
     Path::new(subtree, size)?.verify(subtree_hash, proof, root)
 }
 

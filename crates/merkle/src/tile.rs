@@ -4,7 +4,7 @@
 //! A full tile never changes; the last tile of each level grows. What a store
 //! keeps is [`Tile::to_bytes`] under [`TileId`]. Where that is, is not known here.
 
-use crate::frontier::{Frontier, join};
+use crate::frontier::Frontier;
 use crate::hash::{Hash, node_hash};
 use crate::proof::{NodeId, root_nodes};
 
@@ -197,6 +197,12 @@ impl TileTree {
         ids.filter_map(|(id, _)| Some((id, self.edge.get(usize::from(id.level))?)))
     }
 
+    /// The complete subtrees.
+    #[must_use]
+    pub const fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
     /// How many leaves the tree has.
     #[must_use]
     pub const fn size(&self) -> u64 {
@@ -206,6 +212,6 @@ impl TileTree {
     /// The root of the tree.
     #[must_use]
     pub fn root(&self) -> Hash {
-        join(self.frontier.nodes()).unwrap_or_else(Hash::of_nothing)
+        self.frontier.root()
     }
 }

@@ -9,7 +9,7 @@
 use crate::edges::edges;
 use anyhow::{Context as _, bail};
 use figment::Figment;
-use figment::providers::{Env, Format as _, Toml};
+use figment::providers::{Env, Format as _, Serialized, Toml};
 use figment::value::{Dict, Value};
 use probity_storage::DbConfig;
 use serde::de::DeserializeOwned;
@@ -175,7 +175,8 @@ fn take<T: DeserializeOwned + Default>(sections: &mut Dict, name: &str) -> anyho
 
 fn read<T: DeserializeOwned>(section: &str, key: &str, value: &Value) -> anyhow::Result<T> {
     let place = if key.is_empty() { format!("[{section}]") } else { format!("[{section}.{key}]") };
-    value.deserialize().with_context(|| format!("{place} of the configuration cannot be used"))
+    // Through a figment of its own, so that the error names the key.
+    Figment::from(Serialized::defaults(value)).extract().with_context(|| format!("{place} of the configuration cannot be used"))
 }
 
 #[cfg(test)]

@@ -94,8 +94,10 @@ impl Relay {
         loop {
             let batch = self.outbox.pending(BATCH).await?;
             let Some(last) = batch.last().map(|(sequence, _)| *sequence) else { return Ok(()) };
-            let entries = batch.into_iter().map(|(_, event)| entry(self.service, event)).collect();
-            self.send(entries).await?;
+            let entries: Vec<_> = batch.into_iter().map(|(_, event)| entry(self.service, event)).collect();
+            for chunk in entries.chunks(BATCH as usize) {
+                self.send(chunk.to_vec()).await?;
+            }
             self.outbox.acknowledge(last).await?;
         }
     }

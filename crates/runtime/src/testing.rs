@@ -1,6 +1,10 @@
 //! One service in this process, with a throw-away store and peers of the test's
 //! own making. For tests of services.
 
+mod fake;
+
+pub use fake::Fake;
+
 use crate::call::REQUEST_ID;
 use crate::host::{Host, HostSettings, Running};
 use crate::identity::{CALLER_HEADER, Minter};

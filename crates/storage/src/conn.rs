@@ -31,7 +31,7 @@ pub(crate) struct Connector {
 
 #[derive(Debug, Clone)]
 enum Options {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     Postgres(Box<PgConnectOptions>),
 }
 
@@ -47,7 +47,7 @@ impl Connector {
         let schema = schema_name(schema)?;
         let (options, database) = match config.target()? {
             Target::Sqlite(path) => {
-                (Options::Sqlite(sqlite_options(config, &path)), path.display().to_string())
+                (Options::Sqlite(Box::new(sqlite_options(config, &path))), path.display().to_string())
             }
             Target::Postgres(url) => (
                 Options::Postgres(Box::new(postgres_options(&url, &schema)?)),
@@ -92,7 +92,7 @@ impl Connector {
     async fn establish(&self, role: Role) -> Result<Conn, sqlx::Error> {
         let link = match &self.options {
             Options::Sqlite(options) if role == Role::Reader => {
-                Link::Sqlite(options.clone().pragma("query_only", "ON").connect().await?)
+                Link::Sqlite(options.as_ref().clone().pragma("query_only", "ON").connect().await?)
             }
             Options::Sqlite(options) => Link::Sqlite(options.connect().await?),
             Options::Postgres(options) => {
@@ -124,7 +124,10 @@ fn schema_name(name: &str) -> Result<String, Error> {
     if fits {
         return Ok(schema);
     }
-    Err(Error::Config { key: "schema", reason: format!("{name:?} must be lower-case letters, digits and `-`") })
+    Err(Error::Config {
+        key: "schema",
+        reason: format!("{name:?} must be lower-case letters, digits and `-`"),
+    })
 }
 
 fn sqlite_options(config: &DbConfig, path: &std::path::Path) -> SqliteConnectOptions {

@@ -1,7 +1,7 @@
 //! The handle of a store.
 
-use crate::conn::{Connector, Role};
 use crate::config::Target;
+use crate::conn::{Connector, Role};
 use crate::lock::{self, FileLock};
 use crate::readers::Readers;
 use crate::writer::{Counters, Job, Request, Writer};
@@ -58,7 +58,7 @@ impl Db {
             Target::Postgres(_) => None,
         };
         let connector = Connector::new(config, schema)?;
-        let mut tx = Tx::new(connector.connect(Role::Writer).await?);
+        let mut tx = Tx::new(connector.connect(Role::Writer).await?, config.statement_timeout());
         migrations::apply(&mut tx, connector.schema(), migrations).await?;
         Ok(Self::start(config, connector, tx, lock))
     }

@@ -338,10 +338,10 @@ fn classify_sqlstate(code: &str) -> Class {
 /// SQLite's result code; the lowest byte is the primary one.
 fn classify_sqlite(code: u32) -> Class {
     match code & 0xff {
-        5 | 6 => Class::InTheWay,        // BUSY, LOCKED
-        8 | 10 | 14 => Class::Lost,      // READONLY, IOERR, CANTOPEN
-        13 => Class::Full,               // FULL
-        11 | 26 => Class::Damaged,       // CORRUPT, NOTADB
+        5 | 6 => Class::InTheWay,   // BUSY, LOCKED
+        8 | 10 | 14 => Class::Lost, // READONLY, IOERR, CANTOPEN
+        13 => Class::Full,          // FULL
+        11 | 26 => Class::Damaged,  // CORRUPT, NOTADB
         _ => Class::Refused,
     }
 }

@@ -37,8 +37,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod config;
-mod conn;
 pub mod conformance;
+mod conn;
 mod db;
 mod error;
 pub mod idempotency;

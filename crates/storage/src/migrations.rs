@@ -23,8 +23,11 @@ pub struct Migration {
 }
 
 /// The tables every store has.
-const OWN: &[Migration] =
-    &[Migration { version: 1, name: "outbox_and_idempotency", sql: include_str!("../migrations/0001_own.sql") }];
+const OWN: &[Migration] = &[Migration {
+    version: 1,
+    name: "outbox_and_idempotency",
+    sql: include_str!("../migrations/0001_own.sql"),
+}];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS probity_migration (
     component TEXT NOT NULL, version BIGINT NOT NULL, name TEXT NOT NULL,
@@ -117,7 +120,8 @@ fn plan<'m>(
         match applied.get(&migration.version) {
             Some(hash) if *hash == migration.sha256() => {}
             Some(_) => {
-                let reason = "was changed after it had been applied; restore its text and write a new migration";
+                let reason =
+                    "was changed after it had been applied; restore its text and write a new migration";
                 return Err(migration.wrong(component, reason));
             }
             None if migration.version < newest => {

@@ -162,7 +162,8 @@ async fn rotate(tx: &mut Tx) -> Result<(), Error> {
         Turn::Stay => Ok(()),
         Turn::Empty => empty(tx, 1 - active).await,
         Turn::Change => {
-            let sql = "UPDATE probity_outbox_state SET active = 1 - active, boundary = $1, spare = 0 WHERE id = 1";
+            let sql =
+                "UPDATE probity_outbox_state SET active = 1 - active, boundary = $1, spare = 0 WHERE id = 1";
             tx.execute(sql, args![next_seq]).await.map(drop)
         }
     }
@@ -171,10 +172,13 @@ async fn rotate(tx: &mut Tx) -> Result<(), Error> {
 /// Without a `WHERE`, SQLite too drops the pages as a whole.
 async fn empty(tx: &mut Tx, table: i64) -> Result<(), Error> {
     match tx.backend() {
-        Backend::Sqlite => tx.execute(&format!("DELETE FROM probity_outbox_{table}"), args![]).await.map(drop)?,
+        Backend::Sqlite => {
+            tx.execute(&format!("DELETE FROM probity_outbox_{table}"), args![]).await.map(drop)?
+        }
         Backend::Postgres => {
             let wait = "SET LOCAL lock_timeout = 100";
-            tx.script(&format!("{wait}; TRUNCATE probity_outbox_{table}; SET LOCAL lock_timeout = 0")).await?;
+            tx.script(&format!("{wait}; TRUNCATE probity_outbox_{table}; SET LOCAL lock_timeout = 0"))
+                .await?;
         }
     }
     tx.execute("UPDATE probity_outbox_state SET spare = 1 WHERE id = 1", args![]).await.map(drop)

@@ -8,10 +8,13 @@ use crate::config::Backend;
 use crate::conn::Conn;
 use crate::{Error, Row, Value, outbox};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A transaction in progress, as an operation of [`Db::write`](crate::Db::write) sees it.
 pub struct Tx {
     conn: Conn,
+    /// How long transaction control may take.
+    limit: Duration,
     /// Audit events of the operations that did not fail, in order.
     events: Vec<String>,
     /// How many of them were there before the running operation.
@@ -23,8 +26,8 @@ pub struct Tx {
 }
 
 impl Tx {
-    pub(crate) const fn new(conn: Conn) -> Self {
-        Self { conn, events: Vec::new(), events_before: 0, failed: None, broken: false }
+    pub(crate) const fn new(conn: Conn, limit: Duration) -> Self {
+        Self { conn, limit, events: Vec::new(), events_before: 0, failed: None, broken: false }
     }
 
     /// Which database this is.
@@ -126,7 +129,11 @@ impl Tx {
     /// Stores the events and commits; answers how many events there were.
     pub(crate) async fn commit(&mut self) -> Result<usize, Error> {
         let events = std::mem::take(&mut self.events);
-        outbox::store(self, &events).await?;
+        let limit = self.limit;
+        match tokio::time::timeout(limit, outbox::store(self, &events)).await {
+            Ok(stored) => stored?,
+            Err(_) => return Err(self.took_too_long()),
+        }
         self.control("COMMIT").await.map(|()| events.len())
     }
 
@@ -135,10 +142,23 @@ impl Tx {
         self.control("ROLLBACK").await
     }
 
+    /// PostgreSQL may be frozen or cut off without a word. A file cannot, and a
+    /// commit to it that was given up would be one nobody knows the outcome of.
     async fn control(&mut self, sql: &'static str) -> Result<(), Error> {
         self.failed = None;
-        let done = self.conn.control(sql).await;
+        let done = match self.backend() {
+            Backend::Sqlite => self.conn.control(sql).await,
+            Backend::Postgres => match tokio::time::timeout(self.limit, self.conn.control(sql)).await {
+                Ok(done) => done,
+                Err(_) => Err(self.took_too_long()),
+            },
+        };
         self.broken |= done.is_err();
         done
+    }
+
+    fn took_too_long(&mut self) -> Error {
+        self.broken = true;
+        Error::Timeout { database: Arc::clone(self.database()), limit: self.limit }
     }
 }

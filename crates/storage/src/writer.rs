@@ -108,6 +108,10 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
     Error::Panicked { message: text.unwrap_or("without a message").to_owned() }
 }
 
+fn broken_pipe() -> Arc<sqlx::Error> {
+    Arc::new(sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into()))
+}
+
 /// Counters of the writer.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -190,7 +194,7 @@ impl Writer {
         kept: &mut Vec<Box<dyn Outcome>>,
     ) -> Result<usize, Error> {
         let several = jobs.len() > 1;
-        self.in_time(tx.begin(several)).await?;
+        tx.begin(several).await?;
         while let Some(job) = jobs.next() {
             let outcome = job.run(tx, self.limit).await;
             let ok = outcome.is_ok();
@@ -203,35 +207,24 @@ impl Writer {
                 return Err(self.broken());
             }
             match (ok, several) {
-                (true, true) if jobs.len() > 0 => self.in_time(tx.keep()).await?,
-                (false, true) => self.in_time(tx.undo()).await?,
+                (true, true) if jobs.len() > 0 => tx.keep().await?,
+                (false, true) => tx.undo().await?,
                 _ => {}
             }
         }
         if kept.is_empty() {
-            return self.in_time(tx.roll_back()).await.map(|()| 0);
+            return tx.roll_back().await.map(|()| 0);
         }
         // Whoever loses the connection here cannot know what the other side did.
-        self.in_time(tx.commit()).await.map_err(|error| match error {
+        tx.commit().await.map_err(|error| match error {
             Error::Unavailable { database, source } => Error::OutcomeUnknown { database, source },
+            Error::Timeout { database, .. } => Error::OutcomeUnknown { database, source: broken_pipe() },
             other => other,
         })
     }
 
-    /// PostgreSQL may be frozen or cut off without a word; a file cannot.
-    async fn in_time<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        match self.connector.backend() {
-            Backend::Sqlite => step.await,
-            Backend::Postgres => match tokio::time::timeout(self.limit, step).await {
-                Ok(done) => done,
-                Err(_) => Err(self.broken()),
-            },
-        }
-    }
-
     fn broken(&self) -> Error {
-        let source = Arc::new(sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into()));
-        Error::Unavailable { database: Arc::clone(self.connector.database()), source }
+        Error::Unavailable { database: Arc::clone(self.connector.database()), source: broken_pipe() }
     }
 
     fn closed(&self) -> Error {
@@ -241,7 +234,7 @@ impl Writer {
     async fn connected(&mut self) -> Result<Tx, Error> {
         match self.tx.take() {
             Some(tx) => Ok(tx),
-            None => self.connector.connect(Role::Writer).await.map(Tx::new),
+            None => Ok(Tx::new(self.connector.connect(Role::Writer).await?, self.limit)),
         }
     }
 

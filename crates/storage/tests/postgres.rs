@@ -76,7 +76,9 @@ async fn goes_on_when_the_server_is_back() {
     assert_eq!(error.kind(), FaultKind::Unavailable, "{error}");
     let error = refused(ids(&db)).await;
     assert_eq!(error.kind(), FaultKind::Unavailable, "{error}");
-    let many = refused(async { join_all((10..500).map(|id| insert(&db, id))).await.into_iter().collect::<Result<Vec<_>, _>>() });
+    let many = refused(async {
+        join_all((10..500).map(|id| insert(&db, id))).await.into_iter().collect::<Result<Vec<_>, _>>()
+    });
     assert_eq!(many.await.kind(), FaultKind::Unavailable);
 
     server.resume();
@@ -112,7 +114,8 @@ async fn loses_nothing_acknowledged_when_killed() {
         };
         let (answers, ()) = futures::join!(writes, kill);
         acknowledged.extend(answers.into_iter().flatten());
-        eventually(SOON, async || if ids(&db).await.is_err() { Ok(()) } else { Err("it still answers") }).await;
+        eventually(SOON, async || if ids(&db).await.is_err() { Ok(()) } else { Err("it still answers") })
+            .await;
         server.resume();
         eventually(SOON, async || ids(&db).await).await;
     }

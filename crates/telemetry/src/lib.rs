@@ -19,14 +19,13 @@ mod export;
 mod jaeger;
 pub mod log;
 pub mod metrics;
-mod process;
 mod setup;
 pub mod span;
 pub mod trace;
 
 pub use config::{LogFormat, TelemetryConfig};
 pub use error::Error;
-pub use process::ProcessMetrics;
+pub use metrics::ProcessMetrics;
 pub use prometheus::Registry;
 pub use setup::{Guard, init};
 pub use trace::TraceContext;

@@ -4,6 +4,10 @@
 //! a caller chooses. RPC labels come from the list of methods given at the start;
 //! what is not in it is counted as `unknown`.
 
+mod process;
+
+pub use process::ProcessMetrics;
+
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
     proto::MetricFamily,
@@ -70,7 +74,11 @@ impl RpcMetrics {
         registry: &Registry,
         methods: impl IntoIterator<Item = &'static str>,
     ) -> prometheus::Result<Self> {
-        let duration = HistogramOpts::new("rpc_server_duration_seconds", "How long calls took to answer");
+        let duration = HistogramVec::new(
+            HistogramOpts::new("rpc_server_duration_seconds", "How long calls took to answer")
+                .buckets(DURATION_BUCKETS.to_vec()),
+            &["rpc_service", "rpc_method", "rpc_grpc_status_code"],
+        )?;
         let active = IntGauge::new("rpc_server_active_requests", "Calls being answered now")?;
         Self::register(registry, duration, active, methods)
     }
@@ -80,19 +88,21 @@ impl RpcMetrics {
         registry: &Registry,
         methods: impl IntoIterator<Item = &'static str>,
     ) -> prometheus::Result<Self> {
-        let duration = HistogramOpts::new("rpc_client_duration_seconds", "How long calls to peers took");
+        let duration = HistogramVec::new(
+            HistogramOpts::new("rpc_client_duration_seconds", "How long calls to peers took")
+                .buckets(DURATION_BUCKETS.to_vec()),
+            &["rpc_service", "rpc_method", "rpc_grpc_status_code"],
+        )?;
         let active = IntGauge::new("rpc_client_active_requests", "Calls to peers under way now")?;
         Self::register(registry, duration, active, methods)
     }
 
     fn register(
         registry: &Registry,
-        duration: HistogramOpts,
+        duration: HistogramVec,
         active: IntGauge,
         methods: impl IntoIterator<Item = &'static str>,
     ) -> prometheus::Result<Self> {
-        let opts = duration.buckets(DURATION_BUCKETS.to_vec());
-        let duration = HistogramVec::new(opts, &["rpc_service", "rpc_method", "rpc_grpc_status_code"])?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(active.clone()))?;
         let methods = methods.into_iter().map(|path| (path, split(path))).collect();
@@ -127,8 +137,11 @@ impl HttpMetrics {
             Opts::new("http_requests_total", "HTTP requests answered, by status"),
             &["status"],
         )?;
-        let duration = HistogramOpts::new("http_request_duration_seconds", "How long HTTP requests took");
-        let duration = HistogramVec::new(duration.buckets(DURATION_BUCKETS.to_vec()), &["route"])?;
+        let duration = HistogramVec::new(
+            HistogramOpts::new("http_request_duration_seconds", "How long HTTP requests took")
+                .buckets(DURATION_BUCKETS.to_vec()),
+            &["route"],
+        )?;
         let active = IntGauge::new("http_active_requests", "HTTP requests being answered now")?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;

@@ -36,12 +36,14 @@ impl Child {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut command = Command::from(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut process =
-            command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}; build it first"));
+        let mut process = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}; build it first"));
         let output = Arc::new(Mutex::new(Vec::new()));
         let (count, lines) = watch::channel(0);
         let count = Arc::new(count);
-        let (stdout, stderr) = (process.stdout.take().expect("a pipe"), process.stderr.take().expect("a pipe"));
+        let (stdout, stderr) =
+            (process.stdout.take().expect("a pipe"), process.stderr.take().expect("a pipe"));
         tokio::spawn(collect(stdout, Arc::clone(&output), Arc::clone(&count)));
         tokio::spawn(collect(stderr, Arc::clone(&output), count));
         Self { process, output, lines, name }
@@ -55,8 +57,12 @@ impl Child {
         let found = tokio::time::timeout(timeout, self.find_line(fits)).await;
         match found {
             Ok(Some(line)) => line,
-            Ok(None) => panic!("{} ended without the line; it wrote:\n{}", self.name, self.output().join("\n")),
-            Err(_) => panic!("{} did not write the line in {timeout:?}:\n{}", self.name, self.output().join("\n")),
+            Ok(None) => {
+                panic!("{} ended without the line; it wrote:\n{}", self.name, self.output().join("\n"))
+            }
+            Err(_) => {
+                panic!("{} did not write the line in {timeout:?}:\n{}", self.name, self.output().join("\n"))
+            }
         }
     }
 
@@ -123,7 +129,11 @@ impl Child {
     }
 }
 
-async fn collect(pipe: impl AsyncRead + Unpin, output: Arc<Mutex<Vec<String>>>, count: Arc<watch::Sender<usize>>) {
+async fn collect(
+    pipe: impl AsyncRead + Unpin,
+    output: Arc<Mutex<Vec<String>>>,
+    count: Arc<watch::Sender<usize>>,
+) {
     let mut reader = BufReader::new(pipe);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {

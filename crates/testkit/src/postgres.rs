@@ -39,7 +39,10 @@ impl Postgres {
         let server = Self { folder, programs: programs(), port: free_port() };
         server.give_away();
         let data = server.data();
-        server.run("initdb", &["-D", &data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]);
+        server.run(
+            "initdb",
+            &["-D", &data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
+        );
         server.resume();
         server
     }
@@ -64,10 +67,8 @@ impl Postgres {
             data = server.data(),
             folder = server.folder.path().display(),
         );
-        let mut cleaner = Command::new("setsid");
-        cleaner.args(["sh", "-c", &script]).stdin(Stdio::null());
-        cleaner.stdout(Stdio::null()).stderr(Stdio::null());
-        cleaner.spawn().expect("a shell that cleans up");
+        let background = "setsid sh -c \"$0\" </dev/null >/dev/null 2>&1 &";
+        run_to_end(Command::new("sh").args(["-c", background, &script]));
         server
     }
 
@@ -104,12 +105,20 @@ impl Postgres {
 
     /// Kills it and all its sessions with SIGKILL; returns when they are gone.
     pub fn kill(&self) {
+        // Stopped, it starts no session that we would not know of.
+        self.signal(&[self.pid()], "-STOP");
         let processes = self.processes();
         self.signal(&processes, "-KILL");
         let started = Instant::now();
         while processes.iter().any(|pid| is_alive(pid)) {
             assert!(started.elapsed() < Duration::from_secs(10), "PostgreSQL survives SIGKILL");
             std::thread::sleep(Duration::from_millis(5));
+        }
+        // Where nobody collects dead processes, the next start would take the
+        // process id in these files for a living server.
+        let (folder, socket) = (self.folder.path(), format!(".s.PGSQL.{}.lock", self.port));
+        for file in [Path::new(&self.data()).join("postmaster.pid"), folder.join(socket)] {
+            std::fs::remove_file(file).expect("the lock file of a dead server");
         }
     }
 
@@ -135,7 +144,11 @@ impl Postgres {
              -c fsync=on -c max_connections=200",
             self.port
         );
-        self.run("pg_ctl", &["-w", "-s", "-D", &data, "-l", &log, "-o", &options, "start"]);
+        let mut start = self.command("pg_ctl");
+        start.args(["-w", "-s", "-D", &data, "-l", &log, "-o", &options, "start"]).stdin(Stdio::null());
+        let status = start.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let started = status.is_ok_and(|status| status.success());
+        assert!(started, "PostgreSQL does not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
     }
 
     fn data(&self) -> String {
@@ -151,7 +164,8 @@ impl Postgres {
     /// The postmaster and its children.
     fn processes(&self) -> Vec<String> {
         let pid = self.pid();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         std::iter::once(pid).chain(children.split_whitespace().map(str::to_owned)).collect()
     }
 

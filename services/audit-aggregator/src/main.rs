@@ -1,3 +1,5 @@
 //! The audit-aggregator binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    probity_runtime::App::main::<probity_audit_aggregator::AuditAggregator>()
+}

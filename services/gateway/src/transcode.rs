@@ -35,7 +35,7 @@ mod template;
 
 pub use fault::Fault;
 pub use reply::Reply;
-pub use request::{Limits, Parts};
+pub use request::{Limits, Parts, PieceMaker};
 pub use routes::{Found, Miss};
 pub use rules::{Binding, BodyRule, Method};
 
@@ -105,12 +105,6 @@ impl Transcoder {
     /// Names the field, or the place in the body, that cannot be read.
     pub fn request(&self, found: &Found<'_, Binding>, parts: &Parts<'_>) -> Result<bytes::Bytes, Fault> {
         request::build(&self.schema, &self.limits, found, parts)
-    }
-
-    /// A later message of an upload, which holds nothing but bytes.
-    #[must_use]
-    pub fn piece(&self, binding: &Binding, bytes: bytes::Bytes) -> bytes::Bytes {
-        request::piece(binding, bytes)
     }
 }
 

@@ -1,1 +1,79 @@
-//! Durable cases and workflow executions.
+//! Durable cases: opens them, runs their workflows step by step, asks people, and
+//! remembers everything that was decided.
+//!
+//! The way of a request: `api` decodes and hands it to the [`lane`], which gives
+//! it to the pure core (`probity_engine`), commits what the core decided together
+//! with everything else that is waiting, and only then answers and calls peers.
+//!
+//! **Architecture invariants.** One lane owns the executions; nobody else writes
+//! the journal. What is in memory is never ahead of what was answered: a command
+//! is carried out, and a caller answered, after the commit. After a failed commit
+//! memory is thrown away and read back.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod api;
+mod catalog;
+mod config;
+mod convert;
+mod definitions;
+mod dispatch;
+mod domain;
+mod error;
+mod lane;
+mod metrics;
+mod store;
+
+pub use catalog::Contracts;
+pub use config::Config;
+pub use definitions::SHIPPED;
+
+use api::{Cases, Remediation, Workflows};
+use definitions::Definitions;
+use dispatch::Dispatcher;
+use lane::Lane;
+use metrics::Metrics;
+use probity_proto::orchestrator::case_service_server::CaseServiceServer;
+use probity_proto::orchestrator::remediation_service_server::RemediationServiceServer;
+use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
+use probity_runtime::{Service, Setup};
+use std::sync::Arc;
+use store::{JournalOutbox, Store};
+use tonic::service::Routes;
+
+/// The service.
+pub struct Orchestrator {
+    cases: Cases,
+    workflows: Workflows,
+    remediation: Remediation,
+}
+
+impl Service for Orchestrator {
+    const NAME: &'static str = "orchestrator";
+    const PACKAGES: &'static [&'static str] = &["probity.orchestrator.v1"];
+    type Config = Config;
+
+    async fn build(config: Config, setup: &mut Setup) -> anyhow::Result<Self> {
+        let store = Store::new(setup.database(store::MIGRATIONS).await?);
+        let metrics = Arc::new(Metrics::new(setup.registry())?);
+        let contracts = Arc::new(Contracts::new());
+        let clock = setup.clock();
+        let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
+        let dispatcher = Dispatcher::new(setup, contracts, metrics.clone(), config.max_calls_in_flight);
+        let lane = Lane::new(&config, store.clone(), definitions.clone(), dispatcher, clock.clone(), metrics);
+        let handle = lane.handle();
+        setup.relay(Arc::new(JournalOutbox::new(store.clone(), handle.committed())));
+        setup.spawn("lane", |stop| lane.run(stop));
+        Ok(Self {
+            cases: Cases::new(store.clone(), handle.clone(), definitions.clone()),
+            workflows: Workflows::new(store.clone(), handle, definitions, clock.clone()),
+            remediation: Remediation::new(store, clock),
+        })
+    }
+
+    fn routes(self) -> Routes {
+        Routes::new(CaseServiceServer::new(self.cases))
+            .add_service(WorkflowServiceServer::new(self.workflows))
+            .add_service(RemediationServiceServer::new(self.remediation))
+    }
+}

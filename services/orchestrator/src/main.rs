@@ -1,3 +1,5 @@
 //! The orchestrator binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    probity_runtime::App::main::<probity_orchestrator::Orchestrator>()
+}

@@ -1,1 +1,30 @@
 //! The operator command line and the all-in-one platform.
+//!
+//! The binary is a few lines over this library, so that tests and benchmarks use
+//! the same generator ([`samples`]), splitter ([`split`]) and platform
+//! ([`platform`]) as people do.
+//!
+//! **Architecture invariant:** the client commands know the contracts alone; no
+//! module but [`platform`] names a service crate.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod args;
+pub mod client;
+mod commands;
+mod demo;
+mod dev;
+pub mod failure;
+pub mod guide;
+pub mod input;
+pub mod kind;
+mod open;
+pub mod output;
+pub mod platform;
+pub mod proof;
+mod run;
+pub mod samples;
+pub mod split;
+mod values;
+
+pub use run::main;

@@ -1,3 +1,7 @@
 //! The `probity` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    probity_cli::main()
+}

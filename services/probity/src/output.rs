@@ -65,7 +65,7 @@ impl Output {
     /// # Errors
     /// When standard output is closed.
     pub fn table(self, table: &Table) -> Result<(), Failure> {
-        if table.is_empty() { Ok(()) } else { self.line(trimmed(&table.to_string())) }
+        if table.is_empty() { Ok(()) } else { self.line(table.trim_fmt()) }
     }
 }
 
@@ -79,13 +79,9 @@ pub fn note(text: impl std::fmt::Display) {
 #[must_use]
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.iter().map(|text| Cell::new(text).add_attribute(Attribute::Bold)));
     table
-}
-
-fn trimmed(text: &str) -> String {
-    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// Text without anything that moves a cursor, changes colours or turns the

@@ -353,6 +353,22 @@ impl Execution {
         commands
     }
 
+    /// Whether anything is under way: a call, or a wait for a point in time.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        let under_way = |status: StepStatus| {
+            matches!(
+                status,
+                StepStatus::Running
+                    | StepStatus::Compensating
+                    | StepStatus::BackingOff(_)
+                    | StepStatus::Timer(_)
+                    | StepStatus::CompensationBackingOff(_)
+            )
+        };
+        self.ended.is_none() && self.steps.iter().any(|step| under_way(step.status))
+    }
+
     pub(super) fn call(&self, index: usize, compensation: bool) -> Command {
         let step = &self.steps[index];
         let id = &self.definition.steps[index].id;

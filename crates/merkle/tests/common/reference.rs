@@ -4,12 +4,12 @@
 use probity_merkle::{Hash, leaf_hash, node_hash};
 
 /// Leaf `n` of the test trees.
-pub fn leaf(n: u64) -> Vec<u8> {
+pub(crate) fn leaf(n: u64) -> Vec<u8> {
     format!("leaf {n}").into_bytes()
 }
 
 /// Leaf hashes `0..n`.
-pub fn leaves(n: u64) -> Vec<Hash> {
+pub(crate) fn leaves(n: u64) -> Vec<Hash> {
     (0..n).map(|i| leaf_hash(&leaf(i))).collect()
 }
 
@@ -22,7 +22,7 @@ fn split(n: usize) -> usize {
 }
 
 /// MTH(D[n]).
-pub fn root(d: &[Hash]) -> Hash {
+pub(crate) fn root(d: &[Hash]) -> Hash {
     match d.len() {
         0 => Hash::of_nothing(),
         1 => d[0],
@@ -31,7 +31,7 @@ pub fn root(d: &[Hash]) -> Hash {
 }
 
 /// PATH(m, D[n]).
-pub fn path(m: usize, d: &[Hash]) -> Vec<Hash> {
+pub(crate) fn path(m: usize, d: &[Hash]) -> Vec<Hash> {
     if d.len() == 1 {
         return Vec::new();
     }
@@ -43,7 +43,7 @@ pub fn path(m: usize, d: &[Hash]) -> Vec<Hash> {
 }
 
 /// SUBPROOF(m, D[n], b); PROOF(m, D[n]) is that with `b` true.
-pub fn subproof(m: usize, d: &[Hash], b: bool) -> Vec<Hash> {
+pub(crate) fn subproof(m: usize, d: &[Hash], b: bool) -> Vec<Hash> {
     if m == d.len() {
         return if b { Vec::new() } else { vec![root(d)] };
     }

@@ -61,7 +61,8 @@ pub(super) async fn statements(db: &Db) -> Outcome {
             Box::pin(async move {
                 tx.query_opt(upsert, args![1, 5]).await?;
                 let row = tx.query_opt(upsert, args![1, 6]).await?;
-                let changed = tx.execute("UPDATE item SET t = 'x' WHERE tenant = $1", args!["upsert"]).await?;
+                let changed =
+                    tx.execute("UPDATE item SET t = 'x' WHERE tenant = $1", args!["upsert"]).await?;
                 let missed = tx.execute("DELETE FROM item WHERE tenant = $1", args!["nobody"]).await?;
                 Ok::<_, Error>((row.map(|row| row.i64(0)).transpose()?, changed, missed))
             })

@@ -113,25 +113,21 @@ pub(super) async fn ignored_failure(db: &Db) -> Outcome {
 pub(super) async fn abandoned(db: &Db) -> Outcome {
     let (started, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (running, until) = (Arc::clone(&started), Arc::clone(&go_on));
-    let slow = db.write(move |tx| {
-        Box::pin(async move {
-            insert(tx, "abandoned", 1).await?;
-            running.notify_one();
-            until.notified().await;
-            insert(tx, "abandoned", 2).await
-        })
-    });
-    let waiting = async {
-        started.notified().await;
-        db.write(|tx| Box::pin(insert(tx, "abandoned", 3))).await
-    };
     {
-        let mut both = Box::pin(futures::future::join(slow, waiting));
-        // Both are in the queue once the first runs and the second was polled.
-        while db.stats().waiting == 0 {
-            let _ = futures::poll!(&mut both);
-            tokio::task::yield_now().await;
+        let mut slow = Box::pin(db.write(move |tx| {
+            Box::pin(async move {
+                insert(tx, "abandoned", 1).await?;
+                running.notify_one();
+                until.notified().await;
+                insert(tx, "abandoned", 2).await
+            })
+        }));
+        tokio::select! {
+            answer = &mut slow => return Err(Failure(format!("it did not wait: {answer:?}"))),
+            () = started.notified() => {}
         }
+        let mut waiting = Box::pin(db.write(|tx| Box::pin(insert(tx, "abandoned", 3))));
+        ensure!(futures::poll!(&mut waiting).is_pending(), "two transactions at once");
     }
     go_on.notify_one();
     db.write(|tx| Box::pin(insert(tx, "abandoned", 4))).await?;

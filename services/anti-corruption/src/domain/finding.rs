@@ -255,8 +255,12 @@ mod tests {
     fn notes_are_kept_but_are_no_refused_items() {
         let settings = Settings { max_rejections: 2, ..Settings::default() };
         let mut refusals = Refusals::new(&settings);
-        let rejection =
-            Rejection { document: "documents/x".into(), line: 1, field: String::new(), reason: "r".to_owned() };
+        let rejection = Rejection {
+            document: "documents/x".into(),
+            line: 1,
+            field: String::new(),
+            reason: "r".to_owned(),
+        };
         refusals.note(rejection.clone());
         refusals.item(rejection.clone());
         refusals.item(rejection);

@@ -156,10 +156,14 @@ mod tests {
         let items = read(&documents, &settings, &mut refusals, |procedure| {
             found.push(procedure.tender.title.as_ref().map_or(String::new(), |t| t.value.clone()));
         });
-        assert_eq!((found.iter().map(String::as_str).collect::<Vec<_>>(), items), (titles.to_vec(), read_items));
+        assert_eq!(
+            (found.iter().map(String::as_str).collect::<Vec<_>>(), items),
+            (titles.to_vec(), read_items)
+        );
         assert_eq!(refusals.items(), refused, "{texts:?}");
         let findings = crate::domain::Findings::new(&settings);
-        let mut rejections = crate::domain::Outcome::new(findings, refusals, 0, Default::default()).rejections;
+        let mut rejections =
+            crate::domain::Outcome::new(findings, refusals, 0, Default::default()).rejections;
         rejections.sort_by_key(|rejection| rejection.line);
         rejections
     }
@@ -169,7 +173,12 @@ mod tests {
         let release = r#"{"ocid":"a","tender":{"title":"T"}}"#;
         check(&[release], &["T"], 1, 0);
         check(&[&format!(r#"{{"releases":[{release}]}}"#)], &["T"], 1, 0);
-        check(&[&format!(r#"{{"uri":"x","releases":[{release},{{"ocid":"b","tender":{{}}}}]}}"#)], &["T", ""], 2, 0);
+        check(
+            &[&format!(r#"{{"uri":"x","releases":[{release},{{"ocid":"b","tender":{{}}}}]}}"#)],
+            &["T", ""],
+            2,
+            0,
+        );
         check(&[&format!(r#"{{"records":[{{"ocid":"a","compiledRelease":{release}}}]}}"#)], &["T"], 1, 0);
         check(&[&format!(r#"{{"ocid":"a","compiledRelease":{release}}}"#)], &["T"], 1, 0);
         check(&[&format!(r#"{{"ocid":"a","releases":[{release}]}}"#)], &["T"], 1, 0);
@@ -182,7 +191,8 @@ mod tests {
 
     #[test]
     fn merges_a_procedure_over_releases_and_documents() {
-        let first = r#"{"ocid":"a","date":"2024-01-01T00:00:00Z","tender":{"title":"old","status":"active"}}"#;
+        let first =
+            r#"{"ocid":"a","date":"2024-01-01T00:00:00Z","tender":{"title":"old","status":"active"}}"#;
         let second = r#"{"ocid":"a","date":"2024-02-01T00:00:00Z","tender":{"title":"new"}}"#;
         check(&[second, first], &["new"], 2, 0);
         check(&[&format!(r#"{{"releases":[{second},{first}]}}"#)], &["new"], 2, 0);
@@ -202,7 +212,8 @@ mod tests {
         check(&["{\"statementID\":\"x\"}"], &[], 0, 1);
         check(&[r#"{"releases":{}}"#, r#"{"releases":[]}"#, r#"{"releases":[1,null]}"#], &[], 0, 4);
         check(&[r#"{"records":[{"ocid":"a","releases":[{"url":"u"}]}]}"#], &[], 0, 1);
-        let deep = format!("{good}\n{{\"ocid\":\"d\",\"tender\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        let deep =
+            format!("{good}\n{{\"ocid\":\"d\",\"tender\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
         let rejections = check(&[&deep], &["T"], 1, 1);
         assert!(rejections[0].reason.contains("nested") && rejections[0].line == 2);
     }

@@ -5,13 +5,14 @@
 //! many procedures of a buyer or a market to mean anything.
 
 mod bids;
-mod competition;
 mod contacts;
 mod facts;
 mod period;
 mod prices;
 mod screening;
+mod single_bid;
 mod values;
+mod winner;
 
 use super::json::Place;
 use super::ocds::model::Procedure;
@@ -47,10 +48,10 @@ type RuleFn = fn(&Case<'_>) -> Vec<Finding>;
 
 const RULES: [RuleFn; 13] = [
     period::short_submission,
-    competition::single_bid,
-    competition::others_disqualified,
-    competition::lowest_disqualified,
-    competition::late_bid_won,
+    single_bid::single_bid,
+    winner::others_disqualified,
+    winner::lowest_disqualified,
+    winner::late_bid_won,
     prices::identical,
     prices::discounted,
     contacts::shared_owner,
@@ -146,4 +147,27 @@ mod testing {
     pub(super) fn check(rule: &str, release: &str, expect: &[&str]) {
         assert_eq!(values(rule, release), expect, "{rule} {release}");
     }
+
+    /// A bid as JSON.
+    pub(super) fn bid(id: &str, status: &str, who: &str, amount: &str, more: &str) -> String {
+        format!(
+            r#"{{"id":"{id}","status":{status},"tenderers":[{who}],"value":{{"amount":{amount},"currency":"EUR"}}{more}}}"#
+        )
+    }
+
+    /// A tenderer as JSON.
+    pub(super) fn who(id: &str) -> String {
+        format!(r#"{{"id":"{id}","name":"Firm {id}"}}"#)
+    }
+
+    /// A release as JSON.
+    pub(super) fn release(tender: &str, bids: &[String], awards: &str) -> String {
+        format!(
+            r#"{{"ocid":"o","date":"2024-06-01T00:00:00Z","tender":{{{tender}}},"bids":{{"details":[{}]}},"awards":[{awards}]}}"#,
+            bids.join(",")
+        )
+    }
+
+    /// An open procedure.
+    pub(super) const OPEN: &str = r#""procurementMethod":"open""#;
 }

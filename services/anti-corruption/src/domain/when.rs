@@ -53,7 +53,8 @@ impl When {
         let epoch = jiff::civil::date(1970, 1, 1);
         let days = i64::from(day_number(self.civil.date()) - day_number(epoch));
         let time = self.civil.time();
-        let of_day = i64::from(time.hour()) * 3_600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+        let of_day =
+            i64::from(time.hour()) * 3_600 + i64::from(time.minute()) * 60 + i64::from(time.second());
         days * DAY_SECONDS + of_day
     }
 

@@ -9,7 +9,7 @@ use super::rules::{Binding, Body};
 use super::schema::Schema;
 use bytes::Bytes;
 use prost_reflect::prost::Message as _;
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value};
 
 /// How much of what a request may hold.
 #[derive(Debug, Clone, Copy)]
@@ -59,14 +59,33 @@ pub(super) fn build(
     Ok(message.encode_to_vec().into())
 }
 
-/// A later message of an upload: nothing but bytes.
-pub(super) fn piece(rule: &Binding, bytes: Bytes) -> Bytes {
-    let mut message = DynamicMessage::new(rule.method.input.clone());
-    if let Body::Bytes(field) = &rule.body {
-        // the rule was checked at start: the field is one of bytes
-        let _ = message.try_set_field(field, Value::Bytes(bytes));
+/// Makes the later messages of an upload, which hold nothing but bytes.
+#[derive(Debug, Clone)]
+pub struct PieceMaker {
+    input: MessageDescriptor,
+    field: FieldDescriptor,
+}
+
+impl PieceMaker {
+    /// A message with this piece.
+    #[must_use]
+    pub fn message(&self, bytes: Bytes) -> Bytes {
+        let mut message = DynamicMessage::new(self.input.clone());
+        // cannot fail: the rule was checked at start, the field is one of bytes
+        let _ = message.try_set_field(&self.field, Value::Bytes(bytes));
+        message.encode_to_vec().into()
     }
-    message.encode_to_vec().into()
+}
+
+impl Binding {
+    /// How the pieces of the body are sent, when it is one of bytes.
+    #[must_use]
+    pub fn pieces(&self) -> Option<PieceMaker> {
+        match &self.body {
+            Body::Bytes(field) => Some(PieceMaker { input: self.method.input.clone(), field: field.clone() }),
+            Body::Nothing | Body::All | Body::Field(_) => None,
+        }
+    }
 }
 
 fn from_body(

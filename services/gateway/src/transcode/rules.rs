@@ -130,6 +130,9 @@ pub(super) fn bind(
     if method.client_streaming && !matches!(body, Body::Bytes(_)) {
         return Err("a client stream needs a bytes field as its body".to_owned());
     }
+    if method.client_streaming && method.server_streaming {
+        return Err("streams in both directions have no REST form".to_owned());
+    }
     let binding = Binding { method: method.clone(), root, variables: variables?, body };
     Ok((http, template, binding))
 }

@@ -86,7 +86,7 @@ pub fn shares(model: &Model, features: &Features<'_>) -> Vec<f64> {
     shares
 }
 
-fn name(features: &Features<'_>, at: usize) -> String {
+pub fn name(features: &Features<'_>, at: usize) -> String {
     match features.named.get(at).map(|(_, name)| name) {
         Some(Name::Word(word)) => format!("word:{word}"),
         Some(Name::Pair(left, right)) => format!("phrase:{} {}", item(features, *left), item(features, *right)),

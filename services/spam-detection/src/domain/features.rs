@@ -20,9 +20,10 @@ pub const BUCKETS: usize = 1 << BUCKET_BITS;
 /// Letters in a group.
 const GROUP_CHARS: usize = 4;
 /// What one sign weighs, relative to a channel of unit length.
-const SIGN_SCALE: f32 = 0.25;
+const SIGN_SCALE: f32 = 0.1;
 /// How the channels weigh against each other before learning.
-const SCALES: [f32; 3] = [1.0, 0.7, 0.7];
+const SCALES: [f32; 3] = [1.0, 1.0, 1.0];
+const SHORT_WORDS: usize = 40;
 /// Different tokens of one channel beyond this are not counted: a bound on
 /// memory, far above any honest message.
 const MAX_DISTINCT: usize = 200_000;
@@ -121,6 +122,8 @@ impl<'a> Features<'a> {
         let mut features = Self::default();
         let words = std::mem::take(&mut reading.words.entries);
         features.groups(&words);
+        let from = features.named.len();
+        let _ = from;
         features.channel(Channel::Word, words.into_iter().map(|e| (e.hash, e.count, Name::Word(e.item))));
         let pairs = std::mem::take(&mut reading.pairs.entries);
         features.channel(
@@ -140,6 +143,7 @@ impl<'a> Features<'a> {
         let from = self.named.len();
         self.named.extend(entries.map(|(hash, count, name)| (Feature { hash, value: damped(count), channel }, name)));
         let added = self.named.get_mut(from..).unwrap_or_default();
+        for (f, n) in added.iter_mut() { if let Name::Word(w) = n { if COMMON.contains(&w.as_ref()) { f.value *= 0.3; } } }
         normalise(added.iter_mut().map(|(feature, _)| feature), channel);
     }
 
@@ -166,10 +170,11 @@ impl<'a> Features<'a> {
     }
 
     fn signs(&mut self, message: &Message, counts: &lex::Counts, shapes: &ShapeCounts) {
+        let short = counts.words <= SHORT_WORDS;
         for shape in Shape::ALL {
             let count = shapes.get(*shape as usize).copied().unwrap_or_default();
             if count > 0 {
-                self.sign(shape.name(), damped(count).min(3.0), Name::Shape(*shape));
+                self.sign(if short {shape.name_short()} else {shape.name()}, damped(count).min(3.0), Name::Shape(*shape));
             }
         }
         for measure in shapes::measures(counts, shapes, message.links) {
@@ -345,3 +350,5 @@ impl Hasher for Hashed {
         self.0 = key;
     }
 }
+
+const COMMON: [&str; 106] = ["the","of","and","to","a","in","is","you","that","it","he","was","for","on","are","as","with","his","they","i","at","be","this","have","from","or","had","by","not","but","what","all","were","we","when","there","can","an","which","their","if","do","will","each","about","how","up","out","them","then","she","many","some","so","these","would","other","into","has","more","her","two","him","see","could","no","than","been","its","who","did","may","down","only","way","very","after","our","just","where","most","know","me","my","us","any","s","t","d","re","m","ll","ve","here","over","such","also","much","before","too","same","am","does","yes","your","now"];

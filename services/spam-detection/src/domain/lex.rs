@@ -39,6 +39,10 @@ macro_rules! shapes {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
+            /// x
+            pub const fn name_short(self) -> &'static str {
+                match self { $(Self::$name => concat!("short ", $text),)* }
+            }
         }
     };
 }

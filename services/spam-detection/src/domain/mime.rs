@@ -5,19 +5,19 @@
 //! and bytes are bounded whatever the message claims. Nothing here fails: what
 //! is broken is read as text and noted.
 
+mod head;
+
+pub use head::MAX_HEADER_BYTES;
+
 use super::facts::{Fact, Facts};
 use super::{headers, html};
+use head::Head;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
-use mail_parser::{Message as Parsed, MessageParser, MimeHeaders as _};
 use std::borrow::Cow;
 
 /// Text beyond this is not considered.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
-/// Header block beyond this is not read.
-pub const MAX_HEADER_BYTES: usize = 64 * 1024;
-/// A header line is read up to here.
-const MAX_HEADER_LINE_BYTES: usize = 4 * 1024;
 /// Parts inside parts are followed this far.
 pub const MAX_DEPTH: usize = 8;
 /// So many parts are looked at.
@@ -41,17 +41,16 @@ pub struct Walked {
 /// Reads a MIME message. `None` when it has no header block at all.
 #[must_use]
 pub fn walk(raw: &[u8]) -> Option<Walked> {
-    let (head, body) = split_head(raw);
-    let head = bounded_head(head);
-    let headers = parse_head(&head)?;
+    let (head, body) = head::split(raw);
+    let head = head::bounded(head);
+    let parsed = head::parse(&head)?;
     let mut state = State::default();
-    headers::inspect(&headers, &mut state.facts);
-    let text = state.entity(&headers, body, 0);
+    headers::inspect(&parsed, &mut state.facts);
+    let head = Head::of(&parsed);
+    let text = state.entity(&head, body, 0);
     state.facts.note_if(state.images > 0 && text.trim().len() < LITTLE_TEXT_BYTES, Fact::MostlyImages);
-    let seen_html_alone = state.html_parts > 0 && state.plain_parts == 0;
-    state.facts.note_if(seen_html_alone, Fact::HtmlOnly);
-    let subject = headers.subject().unwrap_or_default().to_owned();
-    Some(Walked { subject, text, facts: state.facts, links: state.links })
+    state.facts.note_if(state.html_parts > 0 && state.plain_parts == 0, Fact::HtmlOnly);
+    Some(Walked { subject: head.subject, text, facts: state.facts, links: state.links })
 }
 
 #[derive(Default)]
@@ -67,26 +66,26 @@ struct State {
 
 impl State {
     /// The visible text of one entity and everything in it.
-    fn entity(&mut self, headers: &Parsed<'_>, body: &[u8], depth: usize) -> String {
+    fn entity(&mut self, head: &Head, body: &[u8], depth: usize) -> String {
         self.parts += 1;
         if self.parts > MAX_PARTS || depth > MAX_DEPTH {
             self.facts.note(Fact::Malformed);
             return String::new();
         }
-        let content = headers.content_type();
-        let main = content.map_or("text", |c| c.ctype());
-        let sub = content.and_then(|c| c.subtype()).unwrap_or("plain");
-        match (main, sub) {
-            ("multipart", sub) => match content.and_then(|c| c.attribute("boundary")) {
-                Some(boundary) if !boundary.is_empty() => self.multipart(sub, boundary, body, depth),
-                _ => self.leaf(headers, body, false),
-            },
-            ("message", "rfc822" | "global") => self.nested(body, depth),
-            ("text", sub) if headers.content_disposition().is_none_or(|d| !d.is_attachment()) => {
-                self.leaf(headers, body, sub == "html")
+        match (head.main.as_str(), head.sub.as_str(), &head.boundary) {
+            ("multipart", sub, Some(boundary)) => self.multipart(sub, boundary, body, depth),
+            ("multipart", ..) => self.leaf(head, body),
+            ("message", "rfc822" | "global", _) => self.nested(head, body, depth),
+            ("text", ..) if !head.is_attachment => self.leaf(head, body),
+            ("image", ..) => {
+                self.images += 1;
+                String::new()
             }
-            ("image", _) => self.image(),
-            _ => self.attachment(headers),
+            _ => {
+                self.facts.note(Fact::Attachment);
+                self.facts.note_if(is_program(&head.filename), Fact::Program);
+                String::new()
+            }
         }
     }
 
@@ -94,7 +93,7 @@ impl State {
         let parts = split_parts(body, boundary.as_bytes());
         if parts.is_empty() {
             self.facts.note(Fact::Malformed);
-            return self.text(Cow::Borrowed(body), None, false);
+            return self.text(body, None, false);
         }
         let mut texts = Vec::new();
         for part in parts {
@@ -108,43 +107,48 @@ impl State {
     }
 
     fn part(&mut self, part: &[u8], depth: usize) -> String {
-        let (head, body) = split_head(part);
-        let head = bounded_head(head);
-        // A part may have no header at all: it is plain text then.
-        let headers = parse_head(&head).unwrap_or_default();
-        self.entity(&headers, body, depth)
+        let (head, body) = head::split(part);
+        let head = head::bounded(head);
+        let head = head::parse(&head).map(|parsed| Head::of(&parsed)).unwrap_or_default();
+        self.entity(&head, body, depth)
     }
 
-    fn nested(&mut self, body: &[u8], depth: usize) -> String {
-        let (head, inner) = split_head(body);
-        let head = bounded_head(head);
-        let Some(headers) = parse_head(&head) else { return self.text(Cow::Borrowed(body), None, false) };
-        let text = self.entity(&headers, inner, depth + 1);
-        format!("{}\n{text}", headers.subject().unwrap_or_default())
-    }
-
-    fn leaf(&mut self, headers: &Parsed<'_>, body: &[u8], is_html: bool) -> String {
-        let charset = headers.content_type().and_then(|c| c.attribute("charset"));
-        let encoding = headers.content_transfer_encoding().unwrap_or_default().trim();
-        let bytes = match encoding.to_ascii_lowercase().as_str() {
-            "base64" => {
-                self.facts.note_if(is_ascii_charset(charset), Fact::WrappedText);
-                Cow::Owned(self.base64(body))
-            }
-            "quoted-printable" => Cow::Owned(quoted_printable(bounded(body, 3 * MAX_TEXT_BYTES))),
-            _ => Cow::Borrowed(body),
+    fn nested(&mut self, outer: &Head, body: &[u8], depth: usize) -> String {
+        let body = self.decoded(outer, body);
+        let (head, inner) = head::split(&body);
+        let head = head::bounded(head);
+        let Some(head) = head::parse(&head).map(|parsed| Head::of(&parsed)) else {
+            return self.text(&body, None, false);
         };
+        let text = self.entity(&head, inner, depth + 1);
+        format!("{}\n{text}", head.subject)
+    }
+
+    fn leaf(&mut self, head: &Head, body: &[u8]) -> String {
+        let charset = head.charset.as_deref();
+        let is_html = head.sub == "html";
         if is_html {
             self.html_parts += 1;
         } else {
             self.plain_parts += 1;
         }
-        self.text(bytes, charset, is_html)
+        self.facts.note_if(head.encoding == "base64" && is_ascii_charset(charset), Fact::WrappedText);
+        let bytes = self.decoded(head, body);
+        self.text(&bytes, charset, is_html)
     }
 
-    fn text(&mut self, bytes: Cow<'_, [u8]>, charset: Option<&str>, is_html: bool) -> String {
+    /// The bytes behind the transfer encoding.
+    fn decoded<'b>(&mut self, head: &Head, body: &'b [u8]) -> Cow<'b, [u8]> {
+        match head.encoding.as_str() {
+            "base64" => Cow::Owned(self.base64(body)),
+            "quoted-printable" => Cow::Owned(quoted_printable(bounded(body, 3 * MAX_TEXT_BYTES))),
+            _ => Cow::Borrowed(body),
+        }
+    }
+
+    fn text(&mut self, bytes: &[u8], charset: Option<&str>, is_html: bool) -> String {
         let left = MAX_TEXT_BYTES.saturating_sub(self.text_bytes);
-        let bytes = bounded(&bytes, left);
+        let bytes = bounded(bytes, left);
         self.text_bytes += bytes.len();
         let text = decode(bytes, charset);
         if !is_html {
@@ -172,18 +176,6 @@ impl State {
             Vec::new()
         })
     }
-
-    fn image(&mut self) -> String {
-        self.images += 1;
-        String::new()
-    }
-
-    fn attachment(&mut self, headers: &Parsed<'_>) -> String {
-        self.facts.note(Fact::Attachment);
-        let name = headers.attachment_name().unwrap_or_default().to_ascii_lowercase();
-        self.facts.note_if(is_program(&name), Fact::Program);
-        String::new()
-    }
 }
 
 /// Extensions that a double click would run.
@@ -200,44 +192,6 @@ fn is_ascii_charset(charset: Option<&str>) -> bool {
 
 fn bounded(bytes: &[u8], limit: usize) -> &[u8] {
     bytes.get(..limit).unwrap_or(bytes)
-}
-
-/// Header block and body; a part that starts with an empty line has no header.
-fn split_head(raw: &[u8]) -> (&[u8], &[u8]) {
-    let mut at = 0;
-    for line in raw.split_inclusive(|b| *b == b'\n') {
-        if line == b"\n" || line == b"\r\n" {
-            return (raw.get(..at).unwrap_or_default(), raw.get(at + line.len()..).unwrap_or_default());
-        }
-        at += line.len();
-    }
-    (raw, &[])
-}
-
-/// The header block within its limits, ending in an empty line. The line
-/// `From …` that mailboxes put before each message is left out.
-fn bounded_head(head: &[u8]) -> Vec<u8> {
-    let mut kept = Vec::with_capacity(head.len().min(MAX_HEADER_BYTES) + 2);
-    for line in head.split_inclusive(|b| *b == b'\n').skip_while(|l| l.starts_with(b"From ")) {
-        if kept.len() + line.len().min(MAX_HEADER_LINE_BYTES) > MAX_HEADER_BYTES {
-            break;
-        }
-        if line.len() > MAX_HEADER_LINE_BYTES {
-            kept.extend_from_slice(bounded(line, MAX_HEADER_LINE_BYTES - 1));
-            kept.push(b'\n');
-        } else {
-            kept.extend_from_slice(line);
-        }
-    }
-    if kept.last().is_some_and(|b| *b != b'\n') {
-        kept.push(b'\n');
-    }
-    kept.push(b'\n');
-    kept
-}
-
-fn parse_head(head: &[u8]) -> Option<Parsed<'_>> {
-    MessageParser::default().parse_headers(head).filter(|m| !m.headers().is_empty())
 }
 
 /// The pieces between the lines `--boundary`.
@@ -321,5 +275,4 @@ fn mostly_utf8(bytes: &[u8], valid: usize) -> bool {
 }
 
 #[cfg(test)]
-#[path = "mime_tests.rs"]
 mod tests;

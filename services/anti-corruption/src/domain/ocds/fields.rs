@@ -120,7 +120,8 @@ impl Fields {
 
     /// The identifiers in a member that is a list; sorted, each once.
     pub fn ids(&self, node: &Node<'_>, name: &str) -> Vec<String> {
-        let mut ids: Vec<_> = self.list(node, name).iter().filter_map(|element| self.id_of(element)).collect();
+        let mut ids: Vec<_> =
+            self.list(node, name).iter().filter_map(|element| self.id_of(element)).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -216,7 +217,8 @@ mod tests {
 
     #[test]
     fn types_are_judged_field_by_field() {
-        let text = r#"{"t":" x ","n":3,"l":["b",2,"b",{}],"o":{"a":1},"e":"","d":"2024-13-01","w":2.0,"h":2.5}"#;
+        let text =
+            r#"{"t":" x ","n":3,"l":["b",2,"b",{}],"o":{"a":1},"e":"","d":"2024-13-01","w":2.0,"h":2.5}"#;
         let tree = node(text);
         let fields = Fields::default();
         assert_eq!(fields.text(&tree, "t").unwrap().value, "x");

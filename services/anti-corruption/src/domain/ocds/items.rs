@@ -99,11 +99,7 @@ fn split_lines<'a>(
 }
 
 fn too_long(bytes: usize) -> String {
-    format!(
-        "the item is {} MiB long; at most {} MiB are read: split it",
-        bytes >> 20,
-        MAX_ITEM_BYTES >> 20
-    )
+    format!("the item is {} MiB long; at most {} MiB are read: split it", bytes >> 20, MAX_ITEM_BYTES >> 20)
 }
 
 fn explain(error: &serde_json::Error) -> String {
@@ -176,9 +172,11 @@ fn embedded<'a>(item: &Item<'_>, raw: &'a str) -> Result<Vec<Piece<'a>>, String>
         })
         .collect();
     if pieces.is_empty() {
-        return Err("the record has no compiledRelease and only links to its releases: submit the compiled release \
+        return Err(
+            "the record has no compiledRelease and only links to its releases: submit the compiled release \
                     or the releases themselves"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(pieces)
 }

@@ -199,6 +199,12 @@ impl Award {
     pub fn is_active(&self) -> bool {
         self.status.as_deref() == Some("active")
     }
+
+    /// True when nobody knows yet whether it will stand.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        !matches!(self.status.as_deref(), Some("active" | "cancelled" | "unsuccessful"))
+    }
 }
 
 /// A contract.
@@ -305,7 +311,8 @@ fn notice(f: &Fields, tender: &Node<'_>) -> Option<Located<When>> {
         f.code(document, "documentType").is_some_and(|code| code.value == "tendernotice")
     };
     let documents = f.objects(tender, "documents");
-    let dates = documents.into_iter().filter(is_notice).filter_map(|document| f.when(document, "datePublished"));
+    let dates =
+        documents.into_iter().filter(is_notice).filter_map(|document| f.when(document, "datePublished"));
     dates.min_by_key(|date| date.value.order())
 }
 

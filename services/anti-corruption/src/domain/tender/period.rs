@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn time_zones_count() {
-        let r003 = |start: &str, end: &str, expect: &[&str]| check("R003", &tender(r#""open""#, start, end), expect);
+        let r003 =
+            |start: &str, end: &str, expect: &[&str]| check("R003", &tender(r#""open""#, start, end), expect);
         r003(r#""2024-03-01T00:00:00+09:00""#, r#""2024-03-15T20:00:00-05:00""#, &[]);
         r003(r#""2024-03-01T00:00:00-09:00""#, r#""2024-03-16T00:00:00+05:00""#, &["14.42 days"]);
         r003(r#""2024-03-01""#, r#""2024-03-15""#, &["14 days"]);

@@ -24,7 +24,7 @@ pub struct ProcessMetrics {
 impl ProcessMetrics {
     /// Adds the metrics of the process to a registry.
     pub fn register(registry: &Registry) -> prometheus::Result<()> {
-        let gauges = vec![
+        let gauges = [
             (
                 Gauge::new("process_resident_memory_bytes", "Memory in use, resident")?,
                 (|| status("VmRSS:").map(|kib| kib * 1024.0)) as Read,
@@ -33,7 +33,8 @@ impl ProcessMetrics {
             (Gauge::new("process_max_fds", "Most file descriptors allowed")?, max_fds),
             (Gauge::new("process_threads", "Threads")?, || status("Threads:")),
             (Gauge::new("process_start_time_seconds", "When the process started, since 1970")?, start_time),
-        ];
+        ]
+        .into();
         let cpu = Counter::new("process_cpu_seconds_total", "Processor time used, user and system")?;
         registry.register(Box::new(Self { gauges, cpu }))
     }

@@ -1,0 +1,31 @@
+# One-line verbs. `make` alone says what there is.
+# ARGS goes to the program: make demo ARGS=--exit
+
+# Build output stays outside the tree unless you say otherwise.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/probity/target
+
+CARGO ?= cargo
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench prerequisites
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Build, start the platform, open the samples and show them being decided (ARGS=--exit ends when all are)
+	$(CARGO) build --release -p probity-cli
+	"$(CARGO_TARGET_DIR)/release/probity" demo $(ARGS)
+
+test: prerequisites ## Install what tests need, run every test, then every check
+	$(CARGO) test --workspace
+	$(CARGO) run --quiet -p xtask -- check
+
+check: ## Formatting, tidiness, layers, error pages, contracts, clippy
+	$(CARGO) run --quiet -p xtask -- check $(ARGS)
+
+bench: ## Measure cases per second and memory on this machine
+	$(CARGO) run --release -p probity-tests --bin bench -- $(ARGS)
+
+prerequisites: ## Look for what tests need and install it, or say what to install
+	@./scripts/install-prerequisites

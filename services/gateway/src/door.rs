@@ -1,0 +1,160 @@
+//! One port for REST and gRPC. What arrives is told apart by its content type,
+//! passes the same limits, the same identity and the same gates, and goes to the
+//! same peers; only the form of requests and answers differs.
+
+mod admission;
+mod arrival;
+mod backends;
+mod body;
+mod codec;
+mod grpc;
+mod index;
+mod refusal;
+mod rest;
+mod stream;
+mod upload;
+
+pub(crate) use backends::Backends;
+
+use crate::audit;
+use crate::config::Config;
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+use crate::transcode::{Limits, Transcoder};
+use admission::Gates;
+use arrival::Arrival;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::Router;
+use futures::FutureExt as _;
+use http::HeaderMap;
+use probity_proto::BoxGrpcService;
+use probity_runtime::{Minter, Setup};
+use refusal::Refusal;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// The door with everything it needs to answer.
+pub(crate) struct Door {
+    config: Config,
+    transcoder: Transcoder,
+    gates: Gates,
+    backends: Backends,
+    identity: Identity,
+    denials: audit::Denials,
+    minter: Arc<Minter>,
+    metrics: Metrics,
+    stop: CancellationToken,
+}
+
+/// How a caller wants to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Rest,
+    Grpc,
+}
+
+impl Door {
+    /// A door over all contracts.
+    ///
+    /// # Errors
+    /// When a rule of the contracts cannot be carried out.
+    pub(crate) fn new(
+        config: Config,
+        setup: &Setup,
+        own: BoxGrpcService,
+        identity: Identity,
+        denials: audit::Denials,
+        metrics: Metrics,
+    ) -> anyhow::Result<Self> {
+        let pool = probity_proto::pool();
+        let transcoder =
+            Transcoder::new(pool, Limits { max_depth: config.max_nesting }).map_err(anyhow::Error::msg)?;
+        Ok(Self {
+            transcoder,
+            gates: Gates::of_contracts(),
+            backends: Backends::new(setup, own),
+            identity,
+            denials,
+            minter: setup.minter(),
+            metrics,
+            stop: setup.stop_token(),
+            config,
+        })
+    }
+
+    /// Answers one request, whatever it is.
+    async fn answer(&self, request: Request) -> Response {
+        let started = Instant::now();
+        let _active = self.metrics.http.begin();
+        let (mut arrival, sound) = Arrival::read(&request, &self.config);
+        let form = form_of(request.headers());
+        let call = async {
+            sound?;
+            match form {
+                Form::Rest => rest::serve(self, request, &mut arrival).await,
+                Form::Grpc => grpc::serve(self, request, &mut arrival).await,
+            }
+        };
+        let outcome = AssertUnwindSafe(call).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| Err(Error::Panicked(arrival.route.clone()).into()));
+        let mut response = outcome.unwrap_or_else(|refusal: Refusal| match form {
+            Form::Rest => refusal.rest(&arrival),
+            Form::Grpc => refusal.grpc(),
+        });
+        arrival.echo(response.headers_mut());
+        self.metrics.http.observe(&arrival.route, response.status().as_u16(), started.elapsed());
+        response
+    }
+
+    /// How long a call may take: the shorter of our limit and the caller's.
+    fn timeout(&self, arrival: &Arrival, streaming: bool) -> Duration {
+        let own = if streaming { self.config.stream_timeout_ms } else { self.config.request_timeout_ms };
+        let own = Duration::from_millis(own);
+        arrival.timeout.map_or(own, |asked| asked.min(own))
+    }
+}
+
+/// gRPC says so in its content type; everything else is REST.
+fn form_of(headers: &HeaderMap) -> Form {
+    let kind = headers.get(http::header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    match kind.strip_prefix(b"application/grpc") {
+        Some(rest) if rest.is_empty() || matches!(rest.first(), Some(b'+' | b';')) => Form::Grpc,
+        _ => Form::Rest,
+    }
+}
+
+/// The routes of the gateway: one handler for everything. The standard services
+/// (health, reflection) are added beside it by the runtime.
+pub(crate) fn router(door: Arc<Door>) -> Router {
+    Router::new().fallback(handle).with_state(door)
+}
+
+async fn handle(State(door): State<Arc<Door>>, request: Request<Body>) -> Response {
+    door.answer(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_content_type_tells_the_doors_apart() {
+        let check = |kind: &str, expect: Form| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::CONTENT_TYPE, kind.parse().expect("value"));
+            assert_eq!(form_of(&headers), expect, "{kind}");
+        };
+        check("application/grpc", Form::Grpc);
+        check("application/grpc+proto", Form::Grpc);
+        check("application/grpc;charset=utf-8", Form::Grpc);
+        check("application/grpc-web", Form::Rest);
+        check("application/json", Form::Rest);
+        check("", Form::Rest);
+        assert_eq!(form_of(&HeaderMap::new()), Form::Rest);
+    }
+}

@@ -1,0 +1,110 @@
+//! Who may pass: token, role, and the platform's own token for the way inside.
+
+use super::Door;
+use super::arrival::Arrival;
+use crate::domain::access::Gate;
+use crate::domain::denials::Denial;
+use crate::domain::principal::Principal;
+use crate::error::Error;
+use http::{HeaderMap, HeaderValue};
+use probity_proto::access;
+use probity_resilience::deadline::{GRPC_TIMEOUT, format_timeout};
+use probity_runtime::{CALLER_HEADER, IDEMPOTENCY_KEY, REQUEST_ID};
+use probity_types::{Ctx, Fault, FaultKind, Roles};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who calls a public method without a token.
+const ANONYMOUS: &str = "anonymous";
+
+/// What each method asks of its caller.
+pub(super) struct Gates(HashMap<&'static str, Gate>);
+
+/// A caller who may pass.
+pub(super) struct Admitted {
+    pub(super) ctx: Ctx,
+    /// Absent for a public method called without a token.
+    pub(super) principal: Option<Arc<Principal>>,
+}
+
+impl Gates {
+    pub(super) fn of_contracts() -> Self {
+        Self(access::methods().map(|(path, access)| (path, Gate::of(access))).collect())
+    }
+
+    fn of(&self, path: &str) -> &Gate {
+        self.0.get(path).unwrap_or(&Gate::Closed)
+    }
+}
+
+impl Door {
+    /// Lets a caller pass to a method, or takes note of the denial.
+    pub(super) fn admit(&self, path: &str, headers: &HeaderMap, arrival: &Arrival) -> Result<Admitted, Error> {
+        let caller = self.identity.caller(headers);
+        match self.gates.of(path) {
+            Gate::Public => Ok(self.admitted(caller.ok(), arrival)),
+            gate => {
+                let principal = caller.inspect_err(|error| self.denied(path, None, error, arrival))?;
+                let passed = gate.admit(&principal.roles).map_err(Error::from);
+                passed.inspect_err(|error| self.denied(path, Some(&principal), error, arrival))?;
+                Ok(self.admitted(Some(principal), arrival))
+            }
+        }
+    }
+
+    fn admitted(&self, principal: Option<Arc<Principal>>, arrival: &Arrival) -> Admitted {
+        let known = principal.as_deref();
+        let ctx = Ctx {
+            tenant: known.map_or_else(|| self.config.home_tenant.clone(), |p| p.tenant.clone()),
+            actor: known.map_or_else(|| ANONYMOUS.to_owned(), |p| p.actor.clone()),
+            roles: known.map_or_else(Roles::default, |p| p.roles.clone()),
+            request_id: arrival.request_id.clone(),
+            trace_id: arrival.trace_id.clone(),
+        };
+        Admitted { ctx, principal }
+    }
+
+    fn denied(&self, path: &str, who: Option<&Principal>, error: &Error, arrival: &Arrival) {
+        self.metrics.denied(error.code());
+        let denial = Denial {
+            tenant: who.map_or_else(|| self.config.home_tenant.clone(), |p| p.tenant.clone()),
+            actor: who.map_or_else(|| ANONYMOUS.to_owned(), |p| p.actor.clone()),
+            address: arrival.address.clone(),
+            method: path.to_owned(),
+            code: error.code(),
+            reason: error.to_string(),
+        };
+        self.denials.note(denial, &arrival.request_id);
+    }
+
+    /// The headers of the call to a peer: the platform's own token and what of
+    /// the caller's marks a service may rely on. Nothing else of the request's
+    /// headers goes further, so nobody outside can speak as the platform.
+    pub(super) fn outgoing(
+        &self,
+        admitted: &Admitted,
+        arrival: &Arrival,
+        timeout: Duration,
+    ) -> Result<HeaderMap, Fault> {
+        let mut headers = HeaderMap::with_capacity(8);
+        let mut put = |name: &'static str, text: &str| {
+            let value = HeaderValue::from_str(text).map_err(|e| {
+                let why = format!("the header {name} of a call inside cannot be made");
+                Fault::new(FaultKind::Internal, "GTW-0024", why).with_source(e)
+            })?;
+            headers.insert(name, value);
+            Ok::<_, Fault>(())
+        };
+        put(CALLER_HEADER, &self.minter.mint(&admitted.ctx)?)?;
+        put(REQUEST_ID, &arrival.request_id)?;
+        put(GRPC_TIMEOUT, &format_timeout(timeout))?;
+        if let Some(key) = &arrival.idempotency_key {
+            headers.insert(IDEMPOTENCY_KEY, key.clone());
+        }
+        if let Some(trace) = &arrival.trace {
+            probity_telemetry::trace::inject(trace, &mut headers);
+        }
+        Ok(headers)
+    }
+}

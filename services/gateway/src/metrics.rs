@@ -1,0 +1,42 @@
+//! The metrics of the door. Their labels come from the contracts and from fixed
+//! lists, never from a request.
+
+use probity_telemetry::metrics::HttpMetrics;
+use prometheus::{IntCounterVec, Opts, Registry};
+
+/// All metrics of the gateway.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    /// `http_requests_total`, `http_request_duration_seconds`,
+    /// `http_active_requests`: REST and gRPC together.
+    pub(crate) http: HttpMetrics,
+    denials: IntCounterVec,
+    cache_hits: IntCounterVec,
+    cache_misses: IntCounterVec,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let http = HttpMetrics::new(registry)?;
+        let counter = |name: &str, help: &str, label: &str| {
+            let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        Ok(Self {
+            http,
+            denials: counter("auth_denials_total", "Calls refused for want of a token or a role", "code")?,
+            cache_hits: counter("cache_hits_total", "Lookups that a cache answered", "cache")?,
+            cache_misses: counter("cache_misses_total", "Lookups that no cache answered", "cache")?,
+        })
+    }
+
+    pub(crate) fn denied(&self, code: &str) {
+        self.denials.with_label_values(&[code]).inc();
+    }
+
+    pub(crate) fn token_known(&self, known: bool) {
+        let counter = if known { &self.cache_hits } else { &self.cache_misses };
+        counter.with_label_values(&["token"]).inc();
+    }
+}

@@ -1,0 +1,20 @@
+//! The RPCs: decode, hand on, encode.
+
+mod cases;
+mod remediation;
+mod workflows;
+
+pub(crate) use cases::Cases;
+pub(crate) use remediation::Remediation;
+pub(crate) use workflows::Workflows;
+
+use crate::error::Error;
+use probity_proto::orchestrator::Case;
+use probity_types::{Ctx, Role};
+
+/// A submitter sees the cases it opened; everybody else of the tenant sees all.
+/// What is not seen answers like what does not exist.
+fn visible(ctx: &Ctx, case: Case) -> Result<Case, Error> {
+    let sees_all = ctx.roles.any_of(&[Role::Officer, Role::Auditor, Role::Operator]);
+    if sees_all || case.owner == ctx.actor { Ok(case) } else { Err(Error::NoCase(case.name)) }
+}

@@ -1,0 +1,64 @@
+//! The `[orchestrator]` section.
+
+use probity_runtime::ServiceConfig;
+use serde::Deserialize;
+
+/// Configuration of the orchestrator.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Name of this replica: who owns the lane. A replica that starts again under
+    /// its old name takes over at once; another waits for the lease to end.
+    pub replica: String,
+    /// How long the lane belongs to its owner without a sign of life, in ms.
+    pub lease_ttl_ms: u64,
+    /// Most messages that wait for the lane; more are answered UNAVAILABLE.
+    pub queue: usize,
+    /// Most turns in one commit.
+    pub max_batch: usize,
+    /// Most calls to peers at once.
+    pub max_calls_in_flight: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            replica: "orchestrator-0".to_owned(),
+            lease_ttl_ms: 5_000,
+            queue: 8_192,
+            max_batch: 256,
+            max_calls_in_flight: 256,
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn validate(&self) -> Result<(), String> {
+        let at_least = |name: &str, value: u64, least: u64| {
+            if value < least { Err(format!("{name} = {value}: must be at least {least}")) } else { Ok(()) }
+        };
+        if self.replica.is_empty() {
+            return Err("replica must not be empty".to_owned());
+        }
+        at_least("lease_ttl_ms", self.lease_ttl_ms, 500)?;
+        at_least("queue", self.queue as u64, 1)?;
+        at_least("max_batch", self.max_batch as u64, 1)?;
+        at_least("max_calls_in_flight", self.max_calls_in_flight as u64, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_nonsense_is_named() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let check = |config: Config, part: &str| {
+            assert!(config.validate().is_err_and(|why| why.contains(part)));
+        };
+        check(Config { lease_ttl_ms: 0, ..Config::default() }, "lease_ttl_ms");
+        check(Config { queue: 0, ..Config::default() }, "queue");
+        check(Config { replica: String::new(), ..Config::default() }, "replica");
+    }
+}

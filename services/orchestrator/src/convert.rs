@@ -1,0 +1,343 @@
+//! Between messages and the core: decoding with every input limit, and the case
+//! as it is read.
+
+use crate::error::Error;
+use crate::store::StoredDefinition;
+use probity_engine::execution::{Execution, StepState};
+use probity_engine::fact::Ending;
+use probity_engine::{CaseKind, CaseState, Disposition, Fact, Outcome, Status, StepStatus};
+use probity_proto::common;
+use probity_proto::orchestrator as proto;
+use probity_proto::time::timestamp;
+use probity_types::id::{CaseId, ExecutionId};
+use probity_types::Micros;
+
+const MAX_DOCUMENTS: usize = 100;
+const MAX_SUBJECT: usize = 200;
+const MAX_NOTE: usize = 2_000;
+const MAX_KEY: usize = 128;
+const MAX_SHOWN_OUTPUT: usize = 8 * 1024;
+
+pub(crate) fn invalid(field: &str, why: impl Into<String>) -> Error {
+    Error::Invalid { field: field.to_owned(), why: why.into() }
+}
+
+pub(crate) fn case_id(field: &str, name: &str) -> Result<CaseId, Error> {
+    let id = name.strip_prefix("cases/").ok_or_else(|| invalid(field, "write it as cases/case_…"))?;
+    id.parse().map_err(|e: probity_types::id::BadId| invalid(field, e.to_string()))
+}
+
+/// A case and its execution share their id.
+pub(crate) fn execution_id(name: &str) -> Result<CaseId, Error> {
+    let id = name.strip_prefix("executions/").ok_or_else(|| invalid("name", "write it as executions/exec_…"))?;
+    let id: ExecutionId = id.parse().map_err(|e: probity_types::id::BadId| invalid("name", e.to_string()))?;
+    Ok(CaseId(id.0))
+}
+
+pub(crate) fn definition_name(field: &str, name: &str) -> Result<String, Error> {
+    let name = name.strip_prefix("definitions/").ok_or_else(|| invalid(field, "write it as definitions/<name>"))?;
+    if name.is_empty() || name.len() > 64 {
+        return Err(invalid(field, "a name has 1 to 64 characters"));
+    }
+    Ok(name.to_owned())
+}
+
+pub(crate) fn kind(number: i32) -> Result<CaseKind, Error> {
+    match common::CaseKind::try_from(number) {
+        Ok(common::CaseKind::Tender) => Ok(CaseKind::Tender),
+        Ok(common::CaseKind::Payment) => Ok(CaseKind::Payment),
+        Ok(common::CaseKind::Message) => Ok(CaseKind::Message),
+        Ok(common::CaseKind::Report) => Ok(CaseKind::Report),
+        _ => Err(invalid("kind", "must be one of CASE_KIND_TENDER, CASE_KIND_PAYMENT, CASE_KIND_MESSAGE, CASE_KIND_REPORT")),
+    }
+}
+
+pub(crate) const fn kind_number(kind: CaseKind) -> i32 {
+    match kind {
+        CaseKind::Tender => common::CaseKind::Tender as i32,
+        CaseKind::Payment => common::CaseKind::Payment as i32,
+        CaseKind::Message => common::CaseKind::Message as i32,
+        CaseKind::Report => common::CaseKind::Report as i32,
+    }
+}
+
+/// The number of a kind by its name in the store; 0 when it has none.
+pub(crate) fn kind_named(name: &str) -> i32 {
+    name.parse().map_or(0, kind_number)
+}
+
+pub(crate) const fn state_number(state: CaseState) -> i32 {
+    match state {
+        CaseState::Pending => proto::CaseState::Pending as i32,
+        CaseState::Investigating => proto::CaseState::Investigating as i32,
+        CaseState::Validating => proto::CaseState::Validating as i32,
+        CaseState::Remediating => proto::CaseState::Remediating as i32,
+        CaseState::Resolved => proto::CaseState::Resolved as i32,
+        CaseState::Failed => proto::CaseState::Failed as i32,
+        CaseState::Cancelled => proto::CaseState::Cancelled as i32,
+    }
+}
+
+pub(crate) fn documents(names: &[String]) -> Result<Vec<String>, Error> {
+    if names.is_empty() || names.len() > MAX_DOCUMENTS {
+        return Err(invalid("documents", format!("there are {}; 1 to {MAX_DOCUMENTS} are allowed", names.len())));
+    }
+    let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    for (index, name) in names.iter().enumerate() {
+        if !name.strip_prefix("documents/").is_some_and(is_hash) {
+            let why = "write it as documents/<sha256 in lower-case hex>, as UploadDocument answered";
+            return Err(invalid(&format!("documents[{index}]"), why));
+        }
+    }
+    Ok(names.to_vec())
+}
+
+/// One line of text without control characters.
+pub(crate) fn subject(text: &str) -> Result<String, Error> {
+    let long = text.chars().count();
+    if long > MAX_SUBJECT {
+        return Err(invalid("subject", format!("has {long} characters; at most {MAX_SUBJECT} are allowed")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(invalid("subject", "must be one line without control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A note of a person; line breaks are fine.
+pub(crate) fn note(field: &str, text: &str) -> Result<String, Error> {
+    let long = text.chars().count();
+    if long > MAX_NOTE {
+        return Err(invalid(field, format!("has {long} characters; at most {MAX_NOTE} are allowed")));
+    }
+    if text.contains('\0') {
+        return Err(invalid(field, "must not contain NUL"));
+    }
+    Ok(text.to_owned())
+}
+
+pub(crate) fn reason(field: &str, text: &str) -> Result<String, Error> {
+    if text.trim().is_empty() {
+        return Err(invalid(field, "say why"));
+    }
+    note(field, text)
+}
+
+pub(crate) fn priority(number: i32) -> Result<u8, Error> {
+    match proto::Priority::try_from(number) {
+        Ok(proto::Priority::Unspecified | proto::Priority::Normal) => Ok(2),
+        Ok(proto::Priority::Low) => Ok(1),
+        Ok(proto::Priority::High) => Ok(3),
+        Ok(proto::Priority::Critical) => Ok(4),
+        Err(_) => Err(invalid("priority", "must be one of PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_CRITICAL")),
+    }
+}
+
+pub(crate) fn request_key(field: String, metadata: Option<String>) -> Result<Option<String>, Error> {
+    let key = Some(field).filter(|k| !k.is_empty()).or(metadata);
+    match key {
+        Some(key) if key.len() > MAX_KEY => Err(invalid("request_id", format!("at most {MAX_KEY} characters are allowed"))),
+        Some(key) if key.chars().any(char::is_control) => Err(invalid("request_id", "must not contain control characters")),
+        other => Ok(other),
+    }
+}
+
+pub(crate) fn disposition(number: i32) -> Result<Disposition, Error> {
+    match proto::Disposition::try_from(number) {
+        Ok(proto::Disposition::Confirmed) => Ok(Disposition::Confirmed),
+        Ok(proto::Disposition::FalsePositive) => Ok(Disposition::FalsePositive),
+        Ok(proto::Disposition::Inconclusive) => Ok(Disposition::Inconclusive),
+        _ => Err(invalid(
+            "disposition",
+            "must be one of DISPOSITION_CONFIRMED, DISPOSITION_FALSE_POSITIVE, DISPOSITION_INCONCLUSIVE",
+        )),
+    }
+}
+
+const fn outcome_number(outcome: Outcome) -> i32 {
+    match outcome {
+        Outcome::Clear => proto::Outcome::Clear as i32,
+        Outcome::Confirmed => proto::Outcome::Confirmed as i32,
+        Outcome::Unfounded => proto::Outcome::Unfounded as i32,
+        Outcome::Inconclusive => proto::Outcome::Inconclusive as i32,
+        Outcome::Spam => proto::Outcome::Spam as i32,
+    }
+}
+
+/// The case of an execution, as it is read.
+pub(crate) fn case(execution: &Execution, created: Micros, now: Micros) -> proto::Case {
+    let opening = &execution.opening;
+    let id = opening.case.trim_start_matches("cases/case_");
+    proto::Case {
+        name: opening.case.clone(),
+        kind: kind_number(opening.kind),
+        state: state_number(execution.state),
+        subject: opening.subject.clone(),
+        documents: opening.documents.clone(),
+        priority: i32::from(opening.priority),
+        owner: opening.owner.clone(),
+        finding_count: execution.finding_count(),
+        verdict: verdict(execution),
+        waiting: waiting(execution),
+        execution: format!("executions/exec_{id}"),
+        definition: format!("definitions/{}", execution.definition.name),
+        definition_version: execution.definition.version.clone(),
+        create_time: Some(timestamp(created.0)),
+        update_time: Some(timestamp(now.0)),
+        end_time: execution.ended.map(|_| timestamp(now.0)),
+    }
+}
+
+fn verdict(execution: &Execution) -> Option<proto::Verdict> {
+    if let Some(verdict) = &execution.verdict {
+        return Some(proto::Verdict {
+            outcome: outcome_number(verdict.outcome),
+            reasons: verdict.reasons.clone(),
+            decided_by: verdict.decided_by.clone(),
+            note: verdict.note.clone(),
+        });
+    }
+    execution.ended.map(|_| proto::Verdict { reasons: vec![execution.end_reason.clone()], ..proto::Verdict::default() })
+}
+
+/// What a case waits for: an incident goes before a decision.
+fn waiting(execution: &Execution) -> Option<proto::Waiting> {
+    if execution.ended.is_some() {
+        return None;
+    }
+    let find = |status: StepStatus, kind: proto::WaitKind| {
+        let index = execution.steps.iter().position(|s| s.status == status)?;
+        let step = &execution.steps[index];
+        Some(proto::Waiting {
+            kind: kind as i32,
+            step: execution.definition.steps[index].id.clone(),
+            reason: step.reason.clone(),
+            required: i32::try_from(step.required).unwrap_or(0),
+            agreed: step.votes.iter().map(|(who, ..)| who.clone()).collect(),
+        })
+    };
+    find(StepStatus::Incident, proto::WaitKind::Incident)
+        .or_else(|| find(StepStatus::Approval, proto::WaitKind::Approval).filter(|_| execution.taking_back.is_none()))
+}
+
+/// An execution with its steps, as it is read.
+pub(crate) fn execution(execution: &Execution) -> proto::Execution {
+    let id = execution.opening.case.trim_start_matches("cases/case_");
+    let status = match execution.status() {
+        Status::Running => proto::ExecutionStatus::Running,
+        Status::Waiting => proto::ExecutionStatus::Waiting,
+        Status::Incident => proto::ExecutionStatus::Incident,
+        Status::Compensating => proto::ExecutionStatus::Compensating,
+        Status::Ended(Ending::Completed) => proto::ExecutionStatus::Completed,
+        Status::Ended(Ending::Failed) => proto::ExecutionStatus::Failed,
+        Status::Ended(Ending::Cancelled) => proto::ExecutionStatus::Cancelled,
+    };
+    let steps = execution.definition.steps.iter().zip(&execution.steps);
+    proto::Execution {
+        name: format!("executions/exec_{id}"),
+        case: execution.opening.case.clone(),
+        definition: format!("definitions/{}", execution.definition.name),
+        definition_version: execution.definition.version.clone(),
+        status: status as i32,
+        steps: steps.map(|(spec, state)| step(spec, state)).collect(),
+    }
+}
+
+fn step(spec: &probity_engine::Step, state: &StepState) -> proto::Step {
+    let status = match state.status {
+        StepStatus::Blocked => proto::StepStatus::Blocked,
+        StepStatus::Running | StepStatus::Compensating => proto::StepStatus::Running,
+        StepStatus::BackingOff(_) | StepStatus::CompensationBackingOff(_) => proto::StepStatus::BackingOff,
+        StepStatus::Timer(_) | StepStatus::Approval => proto::StepStatus::Waiting,
+        StepStatus::Incident => proto::StepStatus::Failed,
+        StepStatus::Completed => proto::StepStatus::Completed,
+        StepStatus::Skipped => proto::StepStatus::Skipped,
+        StepStatus::Compensated => proto::StepStatus::Compensated,
+    };
+    let call = match &spec.action {
+        probity_engine::definition::Action::Call(call) => call.method.clone(),
+        _ => String::new(),
+    };
+    let output = state.output.as_ref().map_or_else(String::new, |o| o.to_string());
+    proto::Step {
+        id: spec.id.clone(),
+        status: status as i32,
+        attempts: i32::try_from(state.attempts).unwrap_or(i32::MAX),
+        call,
+        output: shown(output),
+        error: state.error.clone(),
+        start_time: state.started.map(|t| timestamp(t.0)),
+        end_time: state.ended.map(|t| timestamp(t.0)),
+    }
+}
+
+/// At most the documented size, cut at a character.
+fn shown(mut text: String) -> String {
+    if text.len() > MAX_SHOWN_OUTPUT {
+        let cut = (0..=MAX_SHOWN_OUTPUT).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        text.truncate(cut);
+    }
+    text
+}
+
+/// A fact as an event of the history.
+pub(crate) fn history_event(sequence: i64, time: Micros, actor: &str, fact: &Fact) -> proto::HistoryEvent {
+    let (from, to) = match fact {
+        Fact::CaseMoved { from, to, .. } => (state_number(*from), state_number(*to)),
+        _ => (0, 0),
+    };
+    proto::HistoryEvent {
+        sequence,
+        time: Some(timestamp(time.0)),
+        r#type: fact.kind().to_owned(),
+        actor: actor.to_owned(),
+        step: fact.step().unwrap_or_default().to_owned(),
+        attempt: fact.attempt().and_then(|a| i32::try_from(a).ok()).unwrap_or(0),
+        from_state: from,
+        to_state: to,
+        reason: fact.reason(),
+        detail: serde_json::to_string(fact).unwrap_or_default(),
+    }
+}
+
+/// A definition as it is read.
+pub(crate) fn definition(stored: &StoredDefinition, compiled: &probity_engine::Definition) -> proto::Definition {
+    proto::Definition {
+        name: format!("definitions/{}", stored.name),
+        version: stored.version.clone(),
+        source: stored.source.clone(),
+        kind: kind_named(&stored.kind),
+        steps: compiled.order.iter().map(|i| compiled.steps[*i].id.clone()).collect(),
+        create_time: Some(timestamp(stored.created.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_hold() {
+        let refused = |error: Result<(), Error>, field: &str| match error {
+            Err(Error::Invalid { field: found, .. }) => assert_eq!(found, field),
+            other => panic!("{field}: {other:?}"),
+        };
+        let hash = format!("documents/{}", "a".repeat(64));
+        assert!(documents(std::slice::from_ref(&hash)).is_ok());
+        refused(documents(&[]).map(drop), "documents");
+        refused(documents(&vec![hash.clone(); 101]).map(drop), "documents");
+        refused(documents(&[hash, "documents/../x".into()]).map(drop), "documents[1]");
+        refused(subject("a\nb").map(drop), "subject");
+        refused(subject(&"ä".repeat(201)).map(drop), "subject");
+        assert!(subject(&"ä".repeat(200)).is_ok());
+        refused(kind(0).map(drop), "kind");
+        refused(kind(99).map(drop), "kind");
+        refused(priority(99).map(drop), "priority");
+        refused(disposition(0).map(drop), "disposition");
+        refused(reason("reason", " ").map(drop), "reason");
+        refused(request_key("x".repeat(129), None).map(drop), "request_id");
+        refused(case_id("name", "case_1").map(drop), "name");
+        refused(case_id("name", "cases/case_1").map(drop), "name");
+        refused(execution_id("cases/x").map(drop), "name");
+    }
+}

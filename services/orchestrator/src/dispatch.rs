@@ -1,0 +1,161 @@
+//! Calls to peers: what the core asked for, after it was committed.
+//!
+//! A call is made on behalf of the owner of the case, with a token minted now,
+//! and with an idempotency key that is the same for every attempt of the step.
+
+use crate::catalog::{Contracts, Method};
+use crate::metrics::Metrics;
+use probity_engine::{CallFailure, Event};
+use probity_proto::BoxGrpcService;
+use probity_resilience::Deadline;
+use probity_runtime::edges::edges;
+use probity_runtime::{Caller, Minter, Setup, fault_of};
+use probity_types::{Ctx, Fault, Role, Roles};
+use prost::bytes::{Buf, BufMut, Bytes};
+use serde_json::Value as Json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tonic::Status;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// Largest message of a step in either direction.
+const MAX_MESSAGE: usize = 4 << 20;
+
+/// Makes calls.
+pub(crate) struct Dispatcher {
+    contracts: Arc<Contracts>,
+    peers: HashMap<&'static str, BoxGrpcService>,
+    minter: Arc<Minter>,
+    permits: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+/// A call to make.
+pub(crate) struct Call {
+    pub(crate) tenant: String,
+    pub(crate) owner: String,
+    pub(crate) owner_roles: Roles,
+    pub(crate) request_id: String,
+    pub(crate) method: String,
+    pub(crate) input: Json,
+    pub(crate) key: String,
+    pub(crate) timeout: Duration,
+    pub(crate) step: usize,
+    pub(crate) attempt: u32,
+    pub(crate) compensation: bool,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(setup: &Setup, contracts: Arc<Contracts>, metrics: Arc<Metrics>, most: usize) -> Arc<Self> {
+        let own = edges().edges.iter().filter(|e| e.from == "orchestrator");
+        let peers = own.map(|e| (e.to.as_str(), setup.peer(&e.to))).collect();
+        let permits = Arc::new(Semaphore::new(most));
+        Arc::new(Self { contracts, peers, minter: setup.minter(), permits, metrics })
+    }
+
+    /// Makes the call and answers with the event for the core. Waits for a free
+    /// place first; the time allowed starts after that.
+    pub(crate) async fn run(&self, call: Call) -> Event {
+        let _permit = self.permits.acquire().await;
+        self.metrics.calls.inc();
+        let result = self.attempt(&call).await;
+        self.metrics.calls.dec();
+        let outcome = match &result {
+            Ok(_) => "ok",
+            Err(failure) if failure.transient => "transient",
+            Err(_) => "failed",
+        };
+        self.metrics.attempts.with_label_values(&[outcome]).inc();
+        Event::CallEnded { step: call.step, attempt: call.attempt, compensation: call.compensation, result }
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Json, CallFailure> {
+        let method = self.contracts.get(&call.method).ok_or_else(|| unknown(&call.method))?;
+        let message = method.encode(&call.input)?;
+        let caller = self.caller(call).map_err(failure)?;
+        let sent = caller.by(Deadline::within(call.timeout)).request_with_key(message, &call.key);
+        let answer = tokio::time::timeout(call.timeout, self.send(method, sent)).await;
+        method.decode(answer.map_err(|_| too_slow(call))??)
+    }
+
+    /// The owner's rights as they were when the case was opened, and the right of
+    /// a service to do the work of a step.
+    fn caller(&self, call: &Call) -> Result<Caller, Fault> {
+        let ctx = Ctx {
+            tenant: call.tenant.clone(),
+            actor: call.owner.clone(),
+            roles: Roles::new(call.owner_roles.iter().chain([Role::Service])),
+            request_id: call.request_id.clone(),
+            trace_id: String::new(),
+        };
+        let token = self.minter.mint(&ctx)?;
+        Ok(Caller::new(ctx, token))
+    }
+
+    async fn send(&self, method: &Method, request: tonic::Request<Bytes>) -> Result<Bytes, CallFailure> {
+        let peer = self.peers.get(method.service).ok_or_else(|| unknown(method.service))?;
+        let mut client = Grpc::new(peer.clone()).max_decoding_message_size(MAX_MESSAGE);
+        let answer = client.unary(request, method.path.clone(), BytesCodec).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| failure(fault_of(&status)))
+    }
+}
+
+fn failure(fault: Fault) -> CallFailure {
+    CallFailure {
+        code: fault.code.to_owned(),
+        message: fault.message,
+        transient: fault.kind.is_transient(),
+        retry_after: fault.retry_after,
+    }
+}
+
+fn unknown(what: &str) -> CallFailure {
+    let message = format!("{what} cannot be called by a step of this platform");
+    CallFailure { code: "ORC-0021".to_owned(), message, transient: false, retry_after: None }
+}
+
+fn too_slow(call: &Call) -> CallFailure {
+    let message = format!("{} did not answer within {} ms", call.method, call.timeout.as_millis());
+    CallFailure { code: "ORC-0022".to_owned(), message, transient: true, retry_after: None }
+}
+
+/// Passes messages through as the bytes they are.
+#[derive(Debug, Clone, Copy, Default)]
+struct BytesCodec;
+
+impl Codec for BytesCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}

@@ -1,0 +1,3 @@
+//! What is pure here: the audit events of a turn.
+
+pub(crate) mod audit;

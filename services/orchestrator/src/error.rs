@@ -1,0 +1,72 @@
+//! Everything that can go wrong here, and how a caller hears of it.
+
+use probity_engine::{DefinitionError, Refusal};
+use probity_types::{Fault, FaultKind};
+
+/// A failure of the orchestrator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A field of the request is wrong.
+    #[error("{field}: {why}")]
+    Invalid { field: String, why: String },
+    /// There is no such case for this tenant.
+    #[error("there is no case {0}")]
+    NoCase(String),
+    /// There is no such definition for this tenant.
+    #[error("there is no definition {0}")]
+    NoDefinition(String),
+    /// A definition was refused.
+    #[error("the definition is refused: {0}")]
+    Definition(DefinitionError),
+    /// The core refused an event.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The lane is busy.
+    #[error("too many requests wait to be stored; try again")]
+    Busy,
+    /// The lane is not running, or its store is away.
+    #[error("cases cannot be changed right now; try again: {0}")]
+    Away(String),
+    /// Another process owns the lane now.
+    #[error("another replica has taken over; try again")]
+    Fenced,
+    /// The journal holds something that cannot be read.
+    #[error("the journal of {case} cannot be read: {why}")]
+    Journal { case: String, why: String },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] probity_storage::Error),
+}
+
+impl From<DefinitionError> for Error {
+    fn from(error: DefinitionError) -> Self {
+        Self::Definition(error)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Invalid { field, why } => Self::invalid("ORC-0001", field, why),
+            Error::NoCase(_) => Self::new(FaultKind::NotFound, "ORC-0002", text),
+            Error::NoDefinition(_) => Self::new(FaultKind::NotFound, "ORC-0003", text),
+            Error::Definition(error) => {
+                let field = if error.line == 0 {
+                    "source".to_owned()
+                } else {
+                    format!("source:{}:{}", error.line, error.column)
+                };
+                Self::invalid("ORC-0004", field, error.message)
+            }
+            Error::Refused(Refusal::NoSuchStep { .. }) => Self::invalid("ORC-0005", "step", text),
+            Error::Refused(
+                Refusal::NotWaiting { .. } | Refusal::Ended { .. } | Refusal::NoIncident { .. } | Refusal::TakingBack,
+            ) => Self::new(FaultKind::WrongState, "ORC-0006", text),
+            Error::Busy => Self::new(FaultKind::Overloaded, "ORC-0007", text),
+            Error::Away(_) | Error::Fenced => Self::new(FaultKind::Unavailable, "ORC-0008", text),
+            Error::Journal { .. } => Self::new(FaultKind::Corrupt, "ORC-0009", text),
+            Error::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The metrics of the orchestrator.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// All of them.
+pub(crate) struct Metrics {
+    /// Cases opened, by kind.
+    pub(crate) opened: IntCounterVec,
+    /// Transitions, by the state entered.
+    pub(crate) transitions: IntCounterVec,
+    /// Incidents opened.
+    pub(crate) incidents: IntCounter,
+    /// Attempts of steps, by how they ended.
+    pub(crate) attempts: IntCounterVec,
+    /// Executions in memory.
+    pub(crate) live: IntGauge,
+    /// Calls to peers under way.
+    pub(crate) calls: IntGauge,
+    /// Turns a commit carries.
+    pub(crate) batch: Histogram,
+    /// Commits that failed.
+    pub(crate) commit_failures: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let batch = HistogramOpts::new("orchestrator_commit_turns", "Turns that shared a commit")
+            .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
+        let metrics = Self {
+            opened: counters("orchestrator_cases_opened_total", "Cases opened", "kind")?,
+            transitions: counters("orchestrator_case_transitions_total", "Transitions of cases", "to")?,
+            incidents: IntCounter::new("orchestrator_incidents_total", "Steps that needed a person to mend something")?,
+            attempts: counters("orchestrator_step_attempts_total", "Attempts of steps", "outcome")?,
+            live: IntGauge::new("orchestrator_executions_in_memory", "Executions in memory")?,
+            calls: IntGauge::new("orchestrator_calls_in_flight", "Calls to peers under way")?,
+            batch: Histogram::with_opts(batch)?,
+            commit_failures: IntCounter::new("orchestrator_commit_failures_total", "Commits that failed")?,
+        };
+        registry.register(Box::new(metrics.opened.clone()))?;
+        registry.register(Box::new(metrics.transitions.clone()))?;
+        registry.register(Box::new(metrics.incidents.clone()))?;
+        registry.register(Box::new(metrics.attempts.clone()))?;
+        registry.register(Box::new(metrics.live.clone()))?;
+        registry.register(Box::new(metrics.calls.clone()))?;
+        registry.register(Box::new(metrics.batch.clone()))?;
+        registry.register(Box::new(metrics.commit_failures.clone()))?;
+        Ok(metrics)
+    }
+}
+
+fn counters(name: &str, help: &str, label: &str) -> prometheus::Result<IntCounterVec> {
+    IntCounterVec::new(Opts::new(name, help), &[label])
+}

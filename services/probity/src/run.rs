@@ -1,0 +1,79 @@
+//! From the command line to an exit code.
+
+use crate::args::{AuditCommand, Cli, Command, Connect, Format};
+use crate::client::Client;
+use crate::commands::{audit, case, samples, token, watchlist, workflow};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{demo, dev};
+use anyhow::Context as _;
+use clap::Parser as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Reads the command line, does what it says, and answers with the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to be told when standard error is closed as well.
+            let _ = std::io::stderr().lock().write_all(failure.message().as_bytes());
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    if let Command::Samples(args) = cli.command {
+        return samples::run(args.command, Output::new(Format::Table));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime cannot start")?;
+    let result = runtime.block_on(command(cli.command));
+    // A thread that still reads a file or a pipe must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+async fn command(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Dev(args) => dev::run(args, Output::new(Format::Table)).await,
+        Command::Demo(args) => demo::run(args, Output::new(Format::Table)).await,
+        Command::Case(group) => case::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await,
+        Command::Audit(group) => audit(group.connect, group.command).await,
+        Command::Token(group) => {
+            token::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
+        Command::Workflow(group) => {
+            workflow::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
+        Command::Watchlist(group) => {
+            watchlist::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
+        Command::Samples(args) => samples::run(args.command, Output::new(Format::Table)),
+    }
+}
+
+fn output(connect: &Connect) -> Output {
+    Output::new(connect.output)
+}
+
+/// Offline verification needs no token and must touch no network; checkpoints
+/// and the key of the log are open to everybody.
+async fn audit(connect: Connect, command: AuditCommand) -> Result<(), Failure> {
+    let out = output(&connect);
+    match command {
+        AuditCommand::Verify { file, offline: true, key, key_file } => {
+            audit::verify_offline(&file, key, key_file.as_deref(), out)
+        }
+        AuditCommand::Verify { .. } | AuditCommand::Checkpoint => {
+            audit::run(&Client::anonymous(&connect)?, command, out).await
+        }
+        AuditCommand::Receipt { .. } | AuditCommand::Check => {
+            audit::run(&Client::new(&connect)?, command, out).await
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What can be asked of the tool.
+
+use crate::{Problem, bans, buf, check, errors, layers, links, metrics_doc, new_service, tidy, tree};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Checks and generators of the repository.
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo run -p xtask --")]
+pub struct Args {
+    /// The root of the repository; found from the current folder when absent.
+    #[arg(long, global = true)]
+    root: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything below, with formatting and clippy.
+    Check(check::Options),
+    /// Which crate depends on which, and what each file may name.
+    Layers,
+    /// Crates that deny.toml bans.
+    Bans,
+    /// Error codes in the code and their pages in docs/errors.
+    Errors,
+    /// File and function length, module documentation, leftovers.
+    Tidy,
+    /// Links between the Markdown pages.
+    Links,
+    /// Lint of the protobuf contracts with buf.
+    Buf,
+    /// Writes docs/metrics.md from the metrics in the code.
+    MetricsDoc {
+        /// Only say whether the page is up to date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Makes a new service that compiles, with its contract, pages and edges.
+    NewService(new_service::Options),
+}
+
+/// Runs a command; problems and failures end with exit code 1.
+#[must_use]
+pub fn run(args: Args) -> ExitCode {
+    match dispatch(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: Args) -> Result<bool> {
+    let root = args.root.map_or_else(tree::root, Ok)?;
+    match args.command {
+        Command::Check(options) => check::run(&root, &options),
+        Command::Layers => report(layers::problems(&root)),
+        Command::Bans => report(bans::problems(&root)),
+        Command::Errors => report(errors::problems(&root)),
+        Command::Tidy => report(tidy::problems(&root)),
+        Command::Links => report(links::problems(&root)),
+        Command::Buf => buf::run(&root),
+        Command::MetricsDoc { check: true } => report(metrics_doc::problems(&root)),
+        Command::MetricsDoc { check: false } => write_metrics(&root),
+        Command::NewService(options) => new_service::run(&root, &options).map(|()| true),
+    }
+}
+
+fn write_metrics(root: &Path) -> Result<bool> {
+    let count = metrics_doc::write(root)?;
+    println!("docs/metrics.md: {count} metrics");
+    Ok(true)
+}
+
+/// Prints problems; true when there is none.
+pub fn report(problems: Result<Vec<Problem>>) -> Result<bool> {
+    let problems = problems?;
+    for problem in &problems {
+        println!("{problem}\n");
+    }
+    if problems.is_empty() {
+        println!("ok");
+    } else {
+        println!("{} problem(s)", problems.len());
+    }
+    Ok(problems.is_empty())
+}
