@@ -10,6 +10,7 @@ use crate::edges::{self, Edges};
 use crate::{errors, metrics_doc, tree};
 use anyhow::{Result, ensure};
 use std::path::Path;
+use std::process::Command;
 
 /// The service to make.
 #[derive(Debug, clap::Args)]
@@ -89,6 +90,7 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     }
     insert::everything(root, &names)?;
     metrics_doc::write(root)?;
+    format(root, &names)?;
     println!("{folder} is made. Next:");
     println!("  cargo test -p probity-{}", names.name);
     println!(
@@ -96,6 +98,18 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         names.package()
     );
     println!("  add it to services/probity, so that the platform in one process has it too");
+    Ok(())
+}
+
+/// Where lines break and how names sort depends on the name.
+fn format(root: &Path, names: &Names) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let package = names.fill("probity-{{name}}");
+    let status = Command::new(cargo).args(["fmt", "-p", &package]).current_dir(root).status();
+    ensure!(
+        status.is_ok_and(|status| status.success()),
+        "cargo fmt -p {package} failed; is rustfmt installed?"
+    );
     Ok(())
 }
 

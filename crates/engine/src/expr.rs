@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// Longest expression.
 pub const MAX_LEN: usize = 4_096;
+/// Deepest nesting of an expression: the parser recurses, and its stack must do.
+pub const MAX_DEPTH: usize = 16;
 
 /// A compiled expression.
 #[derive(Clone)]
@@ -47,7 +49,11 @@ impl Expr {
         if source.len() > MAX_LEN {
             return Err(format!("the expression has {} bytes; at most {MAX_LEN} are allowed", source.len()));
         }
-        let program = Program::compile(source).map_err(|errors| {
+        let depth = depth(source);
+        if depth > MAX_DEPTH {
+            return Err(format!("the expression is nested {depth} deep; at most {MAX_DEPTH} are allowed"));
+        }
+        let program = parse(source)?.map_err(|errors| {
             let first = errors.errors.first();
             let place = first.map_or(String::new(), |e| format!(" at column {} of the expression", e.pos.1 + 1));
             let what = first.map_or_else(|| "it cannot be read".to_owned(), |e| e.msg.clone());
@@ -119,6 +125,36 @@ impl Expr {
     }
 }
 
+/// Parses on a stack of its own: the generated parser takes more than 100 KiB a
+/// level of nesting, and callers run on the small stacks of a runtime.
+fn parse(source: &str) -> Result<Result<Program, cel::ParseErrors>, String> {
+    const STACK: usize = 32 << 20;
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || Program::compile(source));
+        let parser = parser.map_err(|e| format!("the expression cannot be parsed now: {e}"))?;
+        parser.join().map_err(|_| "the parser gave up on this expression".to_owned())
+    })
+}
+
+/// How deep the parser may recurse into a source, rather over- than
+/// underestimated: brackets, and what makes the grammar recurse without them
+/// (`?:` and runs of prefix operators).
+fn depth(source: &str) -> usize {
+    let (mut open, mut deepest, mut prefixes, mut longest, mut choices) = (0_usize, 0, 0_usize, 0, 0);
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            b'?' => choices += 1,
+            _ => {}
+        }
+        prefixes = if matches!(byte, b'!' | b'-') { prefixes + 1 } else { 0 };
+        deepest = deepest.max(open);
+        longest = longest.max(prefixes);
+    }
+    deepest + choices + longest / 4
+}
+
 /// Calls `f` for the expression and everything in it.
 fn visit(expr: &IdedExpr, f: &mut impl FnMut(&IdedExpr)) {
     f(expr);
@@ -179,7 +215,25 @@ mod tests {
         check("1 +", "column");
         check("steps.nothing.band", "nothing");
         check(&"(".repeat(5_000), "at most");
-        check(&"[".repeat(2_000), "no CEL expression");
+        check(&"[".repeat(2_000), "nested");
+        check(&"!".repeat(2_000), "nested");
+        check(&"true?".repeat(500), "nested");
+        check(&"[".repeat(MAX_DEPTH), "no CEL expression");
+        check(&format!("{}true{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH - 1)), "no CEL expression");
+    }
+
+    #[test]
+    fn the_deepest_expressions_fit_the_stack() {
+        let half = MAX_DEPTH / 2 - 1;
+        let deep = [
+            format!("{}1{} == [1]", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)),
+            format!("{}1{}", "[[1].map(x, ".repeat(half), ")]".repeat(half)),
+            format!("{}1", "false ? 1 : ".repeat(MAX_DEPTH - 1)),
+            (0..900).map(|_| "true").collect::<Vec<_>>().join("&&"),
+        ];
+        for source in deep {
+            let _ = evaluate(&source);
+        }
     }
 
     #[test]

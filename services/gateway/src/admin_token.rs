@@ -25,7 +25,12 @@ const RENEW_BEFORE: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 /// When the file cannot be written or the issue cannot be recorded.
-pub(crate) async fn ensure(config: &Config, key: &TokenKey, store: &Store, now: Micros) -> anyhow::Result<()> {
+pub(crate) async fn ensure(
+    config: &Config,
+    key: &TokenKey,
+    store: &Store,
+    now: Micros,
+) -> anyhow::Result<()> {
     let Some(path) = config.admin_token_file.as_deref() else { return Ok(()) };
     if is_good(path, key, now) {
         return Ok(());
@@ -75,8 +80,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn token(key: &TokenKey, role: Role, ttl: Duration) -> String {
-        let grant =
-            Grant { actor: ACTOR.into(), tenant: "default".into(), roles: Roles::new([role]), ttl };
+        let grant = Grant { actor: ACTOR.into(), tenant: "default".into(), roles: Roles::new([role]), ttl };
         key.issue(&grant, Micros(0)).expect("issued").token
     }
 

@@ -36,8 +36,7 @@ impl GatewayService for Api {
         &self,
         request: Request<gateway::WhoAmIRequest>,
     ) -> Result<Response<gateway::Principal>, Status> {
-        let principal =
-            request.extensions().get::<Arc<Principal>>().ok_or_else(|| status(Error::NoToken))?;
+        let principal = request.extensions().get::<Arc<Principal>>().ok_or_else(|| status(Error::NoToken))?;
         Ok(Response::new(convert::principal(principal)))
     }
 
@@ -72,6 +71,7 @@ impl Api {
             "roles": roles,
             "expires": issued.expires.to_string(),
         });
-        AuditEvent::new(caller, self.clock.now(), "auth.token_issued", grant.actor.as_str()).with_detail(&detail)
+        AuditEvent::new(caller, self.clock.now(), "auth.token_issued", grant.actor.as_str())
+            .with_detail(&detail)
     }
 }

@@ -26,8 +26,10 @@ pub(crate) fn grant(request: gateway::IssueTokenRequest, caller: &Ctx) -> Result
 }
 
 fn role(number: i32) -> Result<Role, Error> {
-    Role::from_number(number)
-        .ok_or_else(|| Error::Grant { field: "roles", why: format!("there is no role with the number {number}") })
+    Role::from_number(number).ok_or_else(|| Error::Grant {
+        field: "roles",
+        why: format!("there is no role with the number {number}"),
+    })
 }
 
 fn ttl(seconds: i64) -> Result<Duration, String> {

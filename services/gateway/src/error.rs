@@ -110,6 +110,12 @@ pub enum Error {
     /// A token could not be made.
     #[error("a token cannot be encoded")]
     Encode(#[source] serde_json::Error),
+    /// A header of a call inside could not be made.
+    #[error("the header {0} of a call inside cannot be made")]
+    OwnHeader(&'static str),
+    /// The gateway stops while a stream is open.
+    #[error("the gateway is shutting down; ask again from where you are")]
+    Stopping,
 }
 
 fn methods(allowed: &[Method]) -> String {
@@ -147,6 +153,8 @@ impl Error {
             Self::PeerAnswer { .. } => (FaultKind::Internal, "GTW-0021"),
             Self::Panicked(_) => (FaultKind::Internal, "GTW-0022"),
             Self::Encode(_) => (FaultKind::Internal, "GTW-0023"),
+            Self::OwnHeader(_) => (FaultKind::Internal, "GTW-0024"),
+            Self::Stopping => (FaultKind::Unavailable, "GTW-0025"),
         }
     }
 

@@ -25,7 +25,12 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(key: Arc<TokenKey>, clock: Arc<dyn Clock>, remembered: usize, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        key: Arc<TokenKey>,
+        clock: Arc<dyn Clock>,
+        remembered: usize,
+        metrics: Metrics,
+    ) -> Self {
         let size = NonZeroUsize::new(remembered).unwrap_or(NonZeroUsize::MIN);
         Self { key, clock, known: Mutex::new(LruCache::new(size)), metrics }
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Probity: integrity cases with decisions that can be proved.
 #[derive(Debug, Parser)]
-#[command(name = "probity", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "probity", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done, 1 something failed or was refused, 2 wrong usage.")]
 pub struct Cli {
     /// What to do.

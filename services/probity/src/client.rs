@@ -117,7 +117,8 @@ impl Client {
                 return Err(self.failure(what, request_id, status));
             }
             self.complain(&status);
-            let wait = probity_runtime::fault_of(&status).retry_after.unwrap_or(backoff).max(backoff).min(left);
+            let wait =
+                probity_runtime::fault_of(&status).retry_after.unwrap_or(backoff).max(backoff).min(left);
             tokio::time::sleep(wait.mul_f64(0.75 + fastrand::f64() / 4.0)).await;
             backoff = (backoff * 2).min(Duration::from_secs(2));
         }
@@ -161,7 +162,11 @@ impl Client {
     fn complain(&self, status: &Status) {
         if !self.complained.swap(true, Ordering::Relaxed) {
             let seconds = self.retry_for.as_secs();
-            note(format_args!("{}: {}; trying for {seconds} s", self.server, crate::output::plain(status.message())));
+            note(format_args!(
+                "{}: {}; trying for {seconds} s",
+                self.server,
+                crate::output::plain(status.message())
+            ));
         }
     }
 

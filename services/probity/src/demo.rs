@@ -64,7 +64,11 @@ pub(crate) async fn run(args: DemoArgs, out: Output) -> Result<(), Failure> {
 /// Opens the samples, follows them to where they stay, and proves one.
 async fn show(client: &Client, platform: &Platform, args: &DemoArgs, out: Output) -> Result<(), Failure> {
     let opened = open_all(client).await?;
-    out.line(format_args!("opened {} cases from {}", opened.len(), platform.data().join("samples").display()))?;
+    out.line(format_args!(
+        "opened {} cases from {}",
+        opened.len(),
+        platform.data().join("samples").display()
+    ))?;
     let within = args.exit.then(|| Duration::from_secs(args.within));
     let cases = follow(client, opened, within, out).await?;
     stuck(&cases)?;
@@ -127,7 +131,11 @@ async fn follow(
         }
         if let Some(limit) = within.filter(|limit| begin.elapsed() > *limit) {
             let late = board.moving().join(", ");
-            return Err(anyhow::anyhow!("after {} s these cases are still on their way: {late}", limit.as_secs()).into());
+            return Err(anyhow::anyhow!(
+                "after {} s these cases are still on their way: {late}",
+                limit.as_secs()
+            )
+            .into());
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -167,7 +175,8 @@ async fn prove(client: &Client, data: &Path, cases: &[Case], out: Output) -> Res
     let key = parse_key(&verifier)?;
     let file = write_receipt(client, data, case).await?;
     let receipt = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let proved = proof::verify(&receipt, Some(&key)).context("the receipt of a decided case does not hold")?;
+    let proved =
+        proof::verify(&receipt, Some(&key)).context("the receipt of a decided case does not hold")?;
     out.line(format_args!(
         "\nReceipt of {}: verified offline, {} entries in a log of {}.\n  probity audit verify {} --offline --key '{verifier}'\n",
         plain(&case.name),
@@ -187,7 +196,8 @@ async fn write_receipt(client: &Client, data: &Path, case: &Case) -> anyhow::Res
     loop {
         let problem = match fetch_receipt(client, &case.name).await {
             Ok(receipt) if tells_the_end(&receipt, case) => {
-                std::fs::write(&file, receipt).with_context(|| format!("{} cannot be written", file.display()))?;
+                std::fs::write(&file, receipt)
+                    .with_context(|| format!("{} cannot be written", file.display()))?;
                 return Ok(file);
             }
             Ok(_) => format!("the log does not tell the end of {} yet", case.name),

@@ -46,7 +46,10 @@ pub(crate) async fn stop(platform: Platform) -> Result<(), Failure> {
     if platform.stop().await {
         return Ok(());
     }
-    Err(anyhow::anyhow!("the platform did not drain in time; what was not finished goes on at the next start").into())
+    Err(anyhow::anyhow!(
+        "the platform did not drain in time; what was not finished goes on at the next start"
+    )
+    .into())
 }
 
 fn is_empty(data: &Path) -> bool {
@@ -56,7 +59,8 @@ fn is_empty(data: &Path) -> bool {
 /// Writes the usual samples to a folder.
 pub(crate) fn write_samples(dir: &Path) -> Result<(), Failure> {
     let set = Set::new(SEED, samples::Sizes::default());
-    samples::write(&set, dir).with_context(|| format!("the samples cannot be written to {}", dir.display()))?;
+    samples::write(&set, dir)
+        .with_context(|| format!("the samples cannot be written to {}", dir.display()))?;
     Ok(())
 }
 

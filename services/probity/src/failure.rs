@@ -97,7 +97,11 @@ impl CallFailure {
         let fault = self.fault();
         let name = format!("{:?}", self.status.code());
         // A failure that our own client met carries no code of the platform.
-        if fault.code == "RUN-0001" { name } else { format!("{} {name} (docs/errors/{}.md)", fault.code, fault.code) }
+        if fault.code == "RUN-0001" {
+            name
+        } else {
+            format!("{} {name} (docs/errors/{}.md)", fault.code, fault.code)
+        }
     }
 
     /// True when going on with other items makes no sense: nobody answers, or
@@ -120,7 +124,9 @@ fn advice(kind: FaultKind, server: &str) -> Option<String> {
         FaultKind::Unauthenticated => {
             "give a valid token with --token-file; `probity dev` writes one to DIR/token".to_owned()
         }
-        FaultKind::Denied => "ask for a token with a role that may do this (`probity token issue`)".to_owned(),
+        FaultKind::Denied => {
+            "ask for a token with a role that may do this (`probity token issue`)".to_owned()
+        }
         FaultKind::NotFound => "check the id; `probity case list` shows what there is".to_owned(),
         FaultKind::Unavailable => {
             format!("is the platform running at {server}? `probity dev` starts one; --server names another")

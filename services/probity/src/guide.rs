@@ -11,7 +11,7 @@ pub fn addresses(platform: &Platform) -> String {
     let (url, admin) = (platform.url(), platform.admin_url());
     let rows = [
         ("REST and gRPC", url.clone()),
-        ("API description", format!("{url}/openapi.json")),
+        ("about it", format!("{url}/v1/platform")),
         ("metrics, probes", format!("{admin}/metrics  {admin}/readyz")),
         ("token (admin)", platform.token_file().display().to_string()),
         ("data", platform.data().display().to_string()),

@@ -177,7 +177,11 @@ pub(crate) async fn open_case(client: &Client, wish: &Wish, document: &Document)
 }
 
 /// Uploads a document and answers with its name.
-pub(crate) async fn upload(client: &Client, media_type: &str, document: &Document) -> Result<String, Failure> {
+pub(crate) async fn upload(
+    client: &Client,
+    media_type: &str,
+    document: &Document,
+) -> Result<String, Failure> {
     let upload = Upload {
         body: document.body.clone(),
         filename: document.filename.clone(),
@@ -195,7 +199,9 @@ pub(crate) async fn upload(client: &Client, media_type: &str, document: &Documen
     // What is stored must be what was read at first, or nothing is opened.
     if failed.load(Ordering::Relaxed) || stored.sha256 != hex::encode(document.sha256) {
         let place = &document.place;
-        return Err(anyhow::anyhow!("{place} changed or could not be read to its end while it was uploaded").into());
+        return Err(
+            anyhow::anyhow!("{place} changed or could not be read to its end while it was uploaded").into()
+        );
     }
     Ok(stored.name)
 }
@@ -211,7 +217,11 @@ struct Upload {
 
 impl Upload {
     fn pieces(self) -> BoxStream<'static, UploadDocumentRequest> {
-        let first = UploadDocumentRequest { media_type: self.media_type, filename: self.filename, ..Default::default() };
+        let first = UploadDocumentRequest {
+            media_type: self.media_type,
+            filename: self.filename,
+            ..Default::default()
+        };
         let data = match self.body {
             Body::Bytes(bytes) => memory(bytes).boxed(),
             Body::File(path) => disk(path, self.failed).boxed(),
@@ -324,7 +334,8 @@ mod tests {
     async fn a_file_that_is_gone_is_noticed() {
         let failed = Arc::new(AtomicBool::new(false));
         let body = Body::File("/nowhere/at/all".into());
-        let upload = Upload { body, filename: String::new(), media_type: String::new(), failed: failed.clone() };
+        let upload =
+            Upload { body, filename: String::new(), media_type: String::new(), failed: failed.clone() };
         assert_eq!(upload.pieces().count().await, 1);
         assert!(failed.load(Ordering::Relaxed));
     }

@@ -88,7 +88,8 @@ pub fn table(header: &[&str]) -> Table {
 /// direction of writing; white space becomes single spaces.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let cleaned = text.chars().map(|c| match c {
         '\n' | '\r' | '\t' => ' ',
         c if c.is_control() || turns(c) => '\u{fffd}',

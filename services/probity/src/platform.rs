@@ -107,7 +107,8 @@ impl Platform {
     /// When the gateway's file cannot be read.
     pub fn token(&self) -> anyhow::Result<String> {
         let file = self.token_file();
-        let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
         Ok(text.trim().to_owned())
     }
 
@@ -163,7 +164,10 @@ fn lock(data: &Path) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            anyhow::bail!("the data folder {} is in use by another platform; stop it, or choose --data", data.display())
+            anyhow::bail!(
+                "the data folder {} is in use by another platform; stop it, or choose --data",
+                data.display()
+            )
         }
         Err(TryLockError::Error(error)) => Err(error).context(format!("{} cannot be locked", path.display())),
     }

@@ -24,7 +24,8 @@ pub struct Proved {
 pub fn verify(receipt: &[u8], key: Option<&VerifierKey>) -> anyhow::Result<Proved> {
     let verified = receipt::verify(receipt, key)?;
     let entries = verified.entries.iter().map(|(index, leaf)| {
-        let entry = Entry::decode(leaf.as_slice()).with_context(|| format!("entry {index} is not readable"))?;
+        let entry =
+            Entry::decode(leaf.as_slice()).with_context(|| format!("entry {index} is not readable"))?;
         belongs(&verified.claimed_subject, *index, &entry)?;
         Ok((*index, entry))
     });
@@ -79,7 +80,8 @@ mod tests {
             subject: "documents/d".into(),
             ..Entry::default()
         };
-        let check = |subject: &str, fits: bool| assert_eq!(belongs(subject, 7, &entry).is_ok(), fits, "{subject}");
+        let check =
+            |subject: &str, fits: bool| assert_eq!(belongs(subject, 7, &entry).is_ok(), fits, "{subject}");
         check("cases/case_1", true);
         check("cases/case_2", false);
         check("documents/d", true);

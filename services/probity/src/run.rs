@@ -42,7 +42,9 @@ async fn command(command: Command) -> Result<(), Failure> {
     match command {
         Command::Dev(args) => dev::run(args, Output::new(Format::Table)).await,
         Command::Demo(args) => demo::run(args, Output::new(Format::Table)).await,
-        Command::Case(group) => case::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await,
+        Command::Case(group) => {
+            case::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
         Command::Audit(group) => audit(group.connect, group.command).await,
         Command::Token(group) => {
             token::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await

@@ -12,7 +12,8 @@ const WIDE: Sizes = Sizes { tenders: 60, jsonl: false, payments: 25, rows: 60, m
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
-    let bytes = |seed: u64| Set::new(seed, Sizes::default()).items().map(Item::into_bytes).collect::<Vec<_>>();
+    let bytes =
+        |seed: u64| Set::new(seed, Sizes::default()).items().map(Item::into_bytes).collect::<Vec<_>>();
     assert_eq!(bytes(7), bytes(7));
     assert_ne!(bytes(7), bytes(8));
     let mix = |seed: u64| Mix::new(seed).take(40).map(Item::into_bytes).collect::<Vec<_>>();
@@ -64,8 +65,18 @@ fn every_rule_that_can_be_planted_is() {
         }
     }
     for rule in [
-        "R003", "R018", "R028", "PAY-SPLIT", "PAY-BELOW-LIMIT", "PAY-DUP-INVOICE", "RPT-BRIBERY", "RPT-KICKBACK",
-        "RPT-FALSE-RECORDS", "RPT-CONFLICT", "RPT-RETALIATION", "clean",
+        "R003",
+        "R018",
+        "R028",
+        "PAY-SPLIT",
+        "PAY-BELOW-LIMIT",
+        "PAY-DUP-INVOICE",
+        "RPT-BRIBERY",
+        "RPT-KICKBACK",
+        "RPT-FALSE-RECORDS",
+        "RPT-CONFLICT",
+        "RPT-RETALIATION",
+        "clean",
     ] {
         assert!(seen.contains_key(rule), "{rule} is never planted: {seen:?}");
     }
@@ -97,7 +108,10 @@ fn a_set_on_disk_is_what_its_manifest_says() {
         for item in items {
             let file = folder.join(item["file"].as_str().unwrap());
             assert!(file.exists(), "{}", file.display());
-            assert_eq!(item["clean"].as_bool(), Some(item["rules"] == serde_json::json!([]) && item["spam"] != true));
+            assert_eq!(
+                item["clean"].as_bool(),
+                Some(item["rules"] == serde_json::json!([]) && item["spam"] != true)
+            );
             if item["kind"] == "tender" {
                 assert_eq!(count_items(&file), if jsonl { 6 } else { 1 });
             }

@@ -153,7 +153,7 @@ mod tests {
         packages.iter_mut().find(|p| p.name == from).unwrap().dependencies.push(depends);
         let found = problems(&edges, &Metadata { packages });
         let text: Vec<_> = found.iter().map(|p| p.what.as_str()).collect();
-        assert_eq!(text.join("; ").contains(expect), true, "{from} → {to}: {text:?}");
+        assert!(text.join("; ").contains(expect), "{from} → {to}: {text:?}");
         assert_eq!(text.is_empty(), expect.is_empty(), "{from} → {to}: {text:?}");
     }
 

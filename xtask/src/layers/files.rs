@@ -87,7 +87,13 @@ const RULES: [Rule; 5] = [
             place.in_service()
                 && !(place.is("store") || place.is("lib") || place.is("error") || place.is("api"))
         },
-        names: &["probity_storage"],
+        names: &[
+            "probity_storage::Tx",
+            "probity_storage::Row",
+            "probity_storage::Value",
+            "probity_storage::args",
+            "probity_storage::outbox",
+        ],
         why: "store.rs alone reads and writes rows",
         fix: "add a method to the store and call that",
     },
@@ -106,8 +112,23 @@ const RULES: [Rule; 5] = [
 ];
 
 /// Files that name what a rule keeps from others, and why they may.
-const EXCEPTIONS: [(&str, &str, &str); 2] = [
+const EXCEPTIONS: [(&str, &str, &str); 5] = [
     ("services/gateway/src/door", "tonic", "the door carries calls of any method: it is the gateway's api"),
+    (
+        "services/gateway/src/error.rs",
+        "tonic::Code",
+        "the door refuses what no Fault has a word for, such as a method",
+    ),
+    (
+        "services/orchestrator/src/dispatch",
+        "tonic",
+        "steps call any method, with codecs made at registration",
+    ),
+    (
+        "services/compliance-validator/src/domain/evaluate.rs",
+        "std::time::Instant",
+        "a stopwatch that ends a policy which takes too long; no verdict is made of it",
+    ),
     ("services/gateway/src/domain", "probity_proto::access", "who may call what is written in the contracts"),
 ];
 
@@ -180,7 +201,7 @@ mod tests {
         check(intake, "store.rs", "use tonic::Status;", "speak gRPC");
         check(intake, "store.rs", "use probity_storage::Db;", "");
         check(intake, "store/rows.rs", "use probity_storage::Row;", "");
-        check(intake, "convert.rs", "use probity_storage::Db;", "rows");
+        check(intake, "convert.rs", "use probity_storage::{Db, Row};", "rows");
         check(intake, "store.rs", "use sqlx::Row;", "probity_storage");
         check(intake, "domain.rs", "use probity_types::Micros; use std::fmt;", "");
         check(intake, "domain/rules.rs", "use std::fs;", "pure");

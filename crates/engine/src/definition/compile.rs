@@ -336,18 +336,16 @@ fn check_states(raw: &Raw, steps: &[Step]) -> Result<()> {
     Ok(())
 }
 
-fn retry(raw: &RawRetry) -> Result<RetryPolicy> {
-    match raw {
-        RawRetry::Preset(name) => RetryPolicy::preset(&name.value).ok_or_else(|| {
-            at(name, format!("{:?} is no retry preset; one of quick, standard, aggressive, rate_limited, never", name.value))
+fn retry(raw: &Spanned<RawRetry>) -> Result<RetryPolicy> {
+    match &raw.value {
+        RawRetry::Preset(name) => RetryPolicy::preset(name).ok_or_else(|| {
+            at(raw, format!("{name:?} is no retry preset; one of quick, standard, aggressive, rate_limited, never"))
         }),
         RawRetry::Own(own) => {
-            let policy = RetryPolicy {
-                max_attempts: own.max_attempts.value,
-                base: duration(&own.base, LONGEST_TIMEOUT)?,
-                cap: duration(&own.cap, LONGEST_TIMEOUT)?,
-            };
-            policy.validate().map_err(|e| at(&own.max_attempts, e))?;
+            let time = |text: &str| parse_duration(text, LONGEST_TIMEOUT).map_err(|e| at(raw, e));
+            let policy =
+                RetryPolicy { max_attempts: own.max_attempts, base: time(&own.base)?, cap: time(&own.cap)? };
+            policy.validate().map_err(|e| at(raw, e))?;
             Ok(policy)
         }
     }
@@ -369,11 +367,15 @@ fn outcome(text: &Spanned<String>) -> Result<Outcome> {
     })
 }
 
-/// `250ms`, `30s`, `5m`, `2h`, `7d`.
 fn duration(text: &Spanned<String>, longest: Duration) -> Result<Duration> {
-    let refused = || at(text, format!("{:?} is no duration such as 250ms, 30s, 5m, 2h or 7d", text.value));
-    let split = text.value.find(|c: char| !c.is_ascii_digit()).ok_or_else(refused)?;
-    let (number, unit) = text.value.split_at(split);
+    parse_duration(&text.value, longest).map_err(|e| at(text, e))
+}
+
+/// `250ms`, `30s`, `5m`, `2h`, `7d`.
+fn parse_duration(text: &str, longest: Duration) -> std::result::Result<Duration, String> {
+    let refused = || format!("{text:?} is no duration such as 250ms, 30s, 5m, 2h or 7d");
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refused)?;
+    let (number, unit) = text.split_at(split);
     let number: u64 = number.parse().map_err(|_| refused())?;
     let ms = match unit {
         "ms" => 1,
@@ -385,7 +387,7 @@ fn duration(text: &Spanned<String>, longest: Duration) -> Result<Duration> {
     };
     let duration = Duration::from_millis(number.saturating_mul(ms));
     if duration.is_zero() || duration > longest {
-        return Err(at(text, format!("{:?} must be above 0 and at most {} s", text.value, longest.as_secs())));
+        return Err(format!("{text:?} must be above 0 and at most {} s", longest.as_secs()));
     }
     Ok(duration)
 }

@@ -31,7 +31,7 @@ pub(super) struct RawStep {
     pub(super) input: BTreeMap<String, Spanned<String>>,
     pub(super) fail: Option<Spanned<String>>,
     pub(super) wait: Option<RawWait>,
-    pub(super) retry: Option<RawRetry>,
+    pub(super) retry: Option<Spanned<RawRetry>>,
     pub(super) timeout: Option<Spanned<String>>,
     pub(super) on_error: Option<Spanned<String>>,
     pub(super) compensate: Option<RawCall>,
@@ -59,19 +59,20 @@ pub(super) struct RawApproval {
     pub(super) required: Spanned<String>,
 }
 
+/// Values inside have no place of their own: what is tried twice is buffered.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum RawRetry {
-    Preset(Spanned<String>),
+    Preset(String),
     Own(RawPolicy),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPolicy {
-    pub(super) max_attempts: Spanned<u32>,
-    pub(super) base: Spanned<String>,
-    pub(super) cap: Spanned<String>,
+    pub(super) max_attempts: u32,
+    pub(super) base: String,
+    pub(super) cap: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -339,34 +339,38 @@ impl Execution {
     /// Everything that is under way: what a process that starts again must do.
     #[must_use]
     pub fn outstanding(&self) -> Vec<Command> {
-        let mut commands = Vec::new();
-        for (index, step) in self.steps.iter().enumerate() {
-            match step.status {
-                StepStatus::Running => commands.push(self.call(index, false)),
-                StepStatus::Compensating => commands.push(self.call(index, true)),
-                StepStatus::BackingOff(at) | StepStatus::Timer(at) | StepStatus::CompensationBackingOff(at) => {
-                    commands.push(Command::WakeAt(at));
-                }
-                _ => {}
-            }
-        }
-        commands
+        (0..self.steps.len()).filter_map(|index| self.under_way(index)).collect()
     }
 
     /// Whether anything is under way: a call, or a wait for a point in time.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        let under_way = |status: StepStatus| {
-            matches!(
-                status,
-                StepStatus::Running
-                    | StepStatus::Compensating
-                    | StepStatus::BackingOff(_)
-                    | StepStatus::Timer(_)
-                    | StepStatus::CompensationBackingOff(_)
-            )
-        };
-        self.ended.is_none() && self.steps.iter().any(|step| under_way(step.status))
+        (0..self.steps.len()).any(|index| self.is_under_way(index))
+    }
+
+    /// Once what was done is being taken back, steps that only waited for a point
+    /// in time never start.
+    fn is_under_way(&self, index: usize) -> bool {
+        self.ended.is_none()
+            && match self.steps[index].status {
+                StepStatus::Running | StepStatus::Compensating | StepStatus::CompensationBackingOff(_) => true,
+                StepStatus::BackingOff(_) | StepStatus::Timer(_) => self.taking_back.is_none(),
+                _ => false,
+            }
+    }
+
+    fn under_way(&self, index: usize) -> Option<Command> {
+        if !self.is_under_way(index) {
+            return None;
+        }
+        match self.steps[index].status {
+            StepStatus::Running => Some(self.call(index, false)),
+            StepStatus::Compensating => Some(self.call(index, true)),
+            StepStatus::BackingOff(at) | StepStatus::Timer(at) | StepStatus::CompensationBackingOff(at) => {
+                Some(Command::WakeAt(at))
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn call(&self, index: usize, compensation: bool) -> Command {

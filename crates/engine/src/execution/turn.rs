@@ -98,12 +98,10 @@ impl Execution {
     fn woken(&mut self, turn: &mut Turn, now: Micros) {
         for step in 0..self.steps.len() {
             match self.steps[step].status {
-                StepStatus::BackingOff(at) if at <= now => {
-                    if self.taking_back.is_none() {
-                        self.schedule_again(turn, step, now);
-                    }
+                StepStatus::BackingOff(at) if at <= now && self.taking_back.is_none() => {
+                    self.schedule_again(turn, step, now);
                 }
-                StepStatus::Timer(at) if at <= now => {
+                StepStatus::Timer(at) if at <= now && self.taking_back.is_none() => {
                     let done = Fact::StepCompleted { step: self.id(step), attempt: 1, output: json!({}) };
                     self.record(turn, done, now);
                 }

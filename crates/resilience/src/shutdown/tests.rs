@@ -4,11 +4,12 @@ use super::*;
 use futures::channel::mpsc;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
-use probity_proto::{BoxError, BoxGrpcService};
+use probity_proto::BoxError;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
+type BoxService = tower::util::BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 type Log = Arc<Mutex<Vec<&'static str>>>;
 
 fn note(log: &Log, word: &'static str) {
@@ -104,7 +105,7 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(shutdown.state(), State::Stopped);
 }
 
-fn serving(shutdown: &Shutdown, body: impl Fn() -> Body + Clone + Send + Sync + 'static) -> BoxGrpcService {
+fn serving(shutdown: &Shutdown, body: impl Fn() -> Body + Clone + Send + Sync + 'static) -> BoxService {
     let handler = service_fn(move |_request: Request<Body>| {
         let body = body();
         async move { Ok::<_, BoxError>(Response::new(body)) }
@@ -112,7 +113,7 @@ fn serving(shutdown: &Shutdown, body: impl Fn() -> Body + Clone + Send + Sync + 
     tower::util::BoxCloneSyncService::new(TrackLayer::new(shutdown.clone()).layer(handler))
 }
 
-async fn call(service: &BoxGrpcService) -> Response<Body> {
+async fn call(service: &BoxService) -> Response<Body> {
     service.clone().oneshot(Request::new(Body::empty())).await.unwrap()
 }
 

@@ -82,7 +82,7 @@ pub fn quote(text: &str) -> String {
     clean(text, MAX_QUOTE)
 }
 
-const fn is_hidden(c: char) -> bool {
+fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }

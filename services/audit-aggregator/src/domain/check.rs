@@ -236,6 +236,19 @@ impl Checker {
         }
     }
 
+    /// Compares with the checkpoint kept elsewhere. When the stored ones fit and
+    /// this one does not, they were signed anew, and bound nothing.
+    fn confront(&mut self, witness: &Checkpoint) {
+        if self.ended || self.tree.root() == witness.root {
+            return;
+        }
+        if self.altered.is_some() {
+            return self.compare(witness.size, witness.root);
+        }
+        self.report(Problem::Rewritten { size: witness.size });
+        self.ended = true;
+    }
+
     /// The root of a checkpoint that does not simply fit. Verifying every
     /// signature would take longer than everything else, so of those that fit
     /// only the last of a page is verified, and those that do not must be signed

@@ -132,7 +132,7 @@ impl Compiled {
             max_lines: MAX_LINES,
         });
         engine.add_policy(FILE.to_owned(), source.to_owned()).map_err(refused)?;
-        let found = inspect(&ast(&engine)?)?;
+        let found = inspect(&ast(&engine)?, source)?;
         let declared = Output::ALL.into_iter().filter(|output| found.outputs.contains(output));
         let path = |output: Output| format!("data.{}.{}", found.package, output.as_str());
         let outputs: Vec<_> = declared.map(|output| (output, path(output))).collect();
@@ -208,11 +208,12 @@ mod tests {
     fn says_where_a_text_is_wrong() {
         check(DENY, None);
         check("deny contains {", Some((4, "expect")));
-        check("deny contains {\"rule\": \"r\", \"message\": x}", Some((3, "x")));
+        check("deny contains {\"rule\": \"r\", \"message\": x}", Some((3, "`x` is neither")));
         check("deny contains {\"rule\": \"a\" \"message\"}", Some((3, "")));
         check("allow := true", Some((0, "neither `deny` nor `review`")));
         check(&format!("{DENY}\nx := [1, 2"), Some((5, "]")));
         check(&format!("{DENY}\nx := {}", "1 * (".repeat(20)), Some((5, "")));
+        check(&"x".repeat(1_100), Some((3, "column width")));
     }
 
     #[test]

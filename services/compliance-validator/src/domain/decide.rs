@@ -194,7 +194,7 @@ mod tests {
         let known = decide(CaseKind::Payment, &[outcome("a@1", with(&["notify"])), outcome("b@1", with(&["hold_payment", "notify"]))]);
         assert_eq!((known.decision, known.actions), (Decision::Allow, vec![Action::HoldPayment, Action::Notify]));
         let unknown = decide(CaseKind::Payment, &[outcome("a@1", with(&["notify", "freeze"]))]);
-        assert_eq!((unknown.decision, unknown.actions), (Decision::Review, vec![Action::Notify]));
+        assert_eq!((unknown.decision, &unknown.actions[..]), (Decision::Review, &[Action::Notify][..]));
         assert!(unknown.reasons[0].message.contains("\"freeze\""), "{unknown:?}");
     }
 

@@ -17,7 +17,7 @@ use super::case::INPUT_FIELDS;
 use super::compile::Output;
 use graph::Graph;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tree::{Head, Path, Place, Rule, Use};
 
 /// What is worth knowing about a policy that passed.
@@ -33,10 +33,10 @@ pub struct Inspection {
 ///
 /// # Errors
 /// The first thing that is not allowed, with its place.
-pub fn inspect(ast: &Value) -> Result<Inspection, PolicyError> {
+pub fn inspect(ast: &Value, source: &str) -> Result<Inspection, PolicyError> {
     let module = &ast[0]["ast"];
     let package = package(module)?;
-    let rules = tree::rules(module)?;
+    let rules = tree::rules(module, source)?;
     let scope = Scope::new(module, &package, &rules)?;
     let mut graph = Graph::new(&rules);
     for rule in &rules {
@@ -97,12 +97,14 @@ fn check_head(rule: &Rule) -> Result<(), PolicyError> {
 /// What names mean in the module.
 struct Scope<'m> {
     package: &'m [String],
+    rules: BTreeSet<&'m str>,
     aliases: BTreeMap<String, Vec<String>>,
 }
 
 impl<'m> Scope<'m> {
-    fn new(module: &Value, package: &'m [String], rules: &[Rule]) -> Result<Self, PolicyError> {
-        let mut scope = Self { package, aliases: BTreeMap::new() };
+    fn new(module: &Value, package: &'m [String], rules: &'m [Rule]) -> Result<Self, PolicyError> {
+        let names = rules.iter().map(|rule| rule.name.as_str()).collect();
+        let mut scope = Self { package, rules: names, aliases: BTreeMap::new() };
         for import in tree::imports(module)? {
             let keyword = matches!(import.path.root(), "rego" | "future");
             if keyword {
@@ -111,7 +113,7 @@ impl<'m> Scope<'m> {
             if import.path.root() != "input" {
                 return Err(import.place.refuse("a policy imports `rego.v1` or a part of `input`, nothing else"));
             }
-            if rules.iter().any(|rule| rule.name == import.alias) {
+            if scope.rules.contains(import.alias.as_str()) {
                 return Err(import.place.refuse(format!("`{}` is a rule of this policy as well", import.alias)));
             }
             scope.check_root(&import.path, import.place)?;
@@ -126,6 +128,7 @@ impl<'m> Scope<'m> {
             Use::Call { place, .. } => self.check_call(rule, &path, *place, graph),
             Use::Reference { place, .. } => {
                 self.check_root(&path, *place)?;
+                self.check_bound(rule, &path, *place)?;
                 if let Some(name) = self.own(&path) {
                     graph.leans_on(&rule.name, name);
                 }
@@ -140,7 +143,7 @@ impl<'m> Scope<'m> {
 
     fn check_call(&self, rule: &Rule, path: &Path, place: Place, graph: &mut Graph) -> Result<(), PolicyError> {
         if let Some(name) = self.own(path)
-            && graph.calls(&rule.name, name, place)
+            && graph.calls(&rule.name, name)
         {
             return Ok(());
         }
@@ -149,6 +152,14 @@ impl<'m> Scope<'m> {
             None => Ok(()),
             Some(why) => Err(place.refuse(format!("`{name}` {why}"))),
         }
+    }
+
+    /// A slip in a variable's name would be an error when the rule is evaluated;
+    /// the interpreter does not look for it before.
+    fn check_bound(&self, rule: &Rule, path: &Path, place: Place) -> Result<(), PolicyError> {
+        let name = path.root();
+        let known = matches!(name, "input" | "data" | "_") || self.rules.contains(name) || rule.bound.contains(name);
+        if known { Ok(()) } else { Err(place.refuse(format!("`{name}` is neither a rule nor given a value anywhere in this rule"))) }
     }
 
     /// `data` holds this policy alone, and `input` has fixed fields.

@@ -233,7 +233,7 @@ mod tests {
         check(&"x if { a == b; c != d }\n".repeat(1_000), None);
         check("# ((((((((((((((((((((((((((((((((((((((((\nx := \"((((((((((((((((((((((((((((((((((\\\"(((\"", None);
         check(&format!("x if {{\n{}}}", "[a, b] == c\n".repeat(200)), None);
-        check(&format!("x := {}1", "1 + ".repeat(64)), None);
+        check(&format!("x := {}1", "1 + ".repeat(63)), None);
         check("unbalanced )))]]]}}}", None);
         check(&format!("x := `{}`", "[".repeat(200)), None);
     }
@@ -246,7 +246,7 @@ mod tests {
         check(&format!("x := {}1", "- ".repeat(70)), Some((1, "operators")));
         check(&format!("x := a{}", ".b".repeat(70)), Some((1, "operators")));
         check(&format!("x := a{}", "[0]".repeat(70)), Some((1, "operators")));
-        check(&format!("x := {}1", "1 +\n".repeat(70)), Some((65, "operators")));
+        check(&format!("x := {}1", "1 +\n".repeat(70)), Some((64, "operators")));
         check(&format!("x := {}", "1 in ".repeat(70)), Some((1, "operators")));
         check("x := 1\n\0", Some((2, "U+0000")));
     }

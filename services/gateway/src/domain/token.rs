@@ -139,7 +139,11 @@ impl TokenKey {
         };
         let signed = format!("{}.{}", B64.encode(self.header()?), B64.encode(serde_json::to_vec(&claims)?));
         let signature = B64.encode(self.key.sign(signed.as_bytes()).to_bytes());
-        Ok(Issued { token: format!("{signed}.{signature}"), id, expires: Micros(exp.saturating_mul(1_000_000)) })
+        Ok(Issued {
+            token: format!("{signed}.{signature}"),
+            id,
+            expires: Micros(exp.saturating_mul(1_000_000)),
+        })
     }
 
     fn header(&self) -> Result<Vec<u8>, serde_json::Error> {

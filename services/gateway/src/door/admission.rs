@@ -40,7 +40,12 @@ impl Gates {
 
 impl Door {
     /// Lets a caller pass to a method, or takes note of the denial.
-    pub(super) fn admit(&self, path: &str, headers: &HeaderMap, arrival: &Arrival) -> Result<Admitted, Error> {
+    pub(super) fn admit(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        arrival: &Arrival,
+    ) -> Result<Admitted, Error> {
         let caller = self.identity.caller(headers);
         match self.gates.of(path) {
             Gate::Public => Ok(self.admitted(caller.ok(), arrival)),

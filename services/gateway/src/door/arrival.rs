@@ -75,7 +75,8 @@ impl Arrival {
 
     /// Tells the caller how to find this request again.
     pub(super) fn echo(&self, headers: &mut HeaderMap) {
-        for (name, id) in [(HeaderName::from_static(REQUEST_ID), &self.request_id), (CORRELATION_ID, &self.correlation_id)]
+        for (name, id) in
+            [(HeaderName::from_static(REQUEST_ID), &self.request_id), (CORRELATION_ID, &self.correlation_id)]
         {
             if let Ok(value) = HeaderValue::from_str(id) {
                 headers.insert(name, value);
@@ -85,7 +86,11 @@ impl Arrival {
 }
 
 /// The one value of a header, if it is there.
-fn single<'h>(headers: &'h HeaderMap, name: &str, shown: &'static str) -> Result<Option<&'h HeaderValue>, Error> {
+fn single<'h>(
+    headers: &'h HeaderMap,
+    name: &str,
+    shown: &'static str,
+) -> Result<Option<&'h HeaderValue>, Error> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
         (_, Some(_)) => Err(Error::Header { name: shown, why: "is given more than once" }),
@@ -96,14 +101,18 @@ fn single<'h>(headers: &'h HeaderMap, name: &str, shown: &'static str) -> Result
 fn id(headers: &HeaderMap, name: &str, shown: &'static str) -> Result<Option<String>, Error> {
     let Some(value) = single(headers, name, shown)? else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| is_id(text));
-    let wrong = Error::Header { name: shown, why: "must have 1 to 128 letters, digits, dots, hyphens and underscores" };
+    let wrong = Error::Header {
+        name: shown,
+        why: "must have 1 to 128 letters, digits, dots, hyphens and underscores",
+    };
     text.map(|text| Some(text.to_owned())).ok_or(wrong)
 }
 
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let Some(value) = single(headers, GRPC_TIMEOUT, GRPC_TIMEOUT)? else { return Ok(None) };
     let read = value.to_str().ok().and_then(parse_timeout);
-    let wrong = Error::Header { name: GRPC_TIMEOUT, why: "must be at most eight digits and one of n, u, m, S, M, H" };
+    let wrong =
+        Error::Header { name: GRPC_TIMEOUT, why: "must be at most eight digits and one of n, u, m, S, M, H" };
     read.map(Some).ok_or(wrong)
 }
 
@@ -154,7 +163,8 @@ mod tests {
 
     #[test]
     fn bad_marks_are_refused() {
-        let check = |headers: &[(&str, &str)], ok: bool| assert_eq!(read(headers).1.is_ok(), ok, "{headers:?}");
+        let check =
+            |headers: &[(&str, &str)], ok: bool| assert_eq!(read(headers).1.is_ok(), ok, "{headers:?}");
         check(&[("grpc-timeout", "30S")], true);
         check(&[("grpc-timeout", "30 S")], false);
         check(&[("grpc-timeout", "")], false);

@@ -71,14 +71,17 @@ pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
 /// # Errors
 /// When the content type is given and is not JSON in UTF-8.
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Error> {
-    const WRONG: Error = Error::MediaType("the body must be JSON in UTF-8: send content-type: application/json");
+    const WRONG: Error =
+        Error::MediaType("the body must be JSON in UTF-8: send content-type: application/json");
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let Some(kind) = kinds.next() else { return Ok(()) };
     let text = kind.to_str().map_err(|_| WRONG)?.to_ascii_lowercase();
     let mut parts = text.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
-    let utf8 = parts.all(|p| !p.starts_with("charset=") || matches!(p, "charset=utf-8" | "charset=\"utf-8\""));
+    let json =
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let utf8 =
+        parts.all(|p| !p.starts_with("charset=") || matches!(p, "charset=utf-8" | "charset=\"utf-8\""));
     if json && utf8 && kinds.next().is_none() { Ok(()) } else { Err(WRONG) }
 }
 

@@ -6,8 +6,8 @@ use crate::error::Error;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use probity_runtime::status::{fault_of, http_status, reason};
 use probity_runtime::status;
+use probity_runtime::status::{fault_of, http_status, reason};
 use probity_types::{Fault, FaultKind};
 use serde::Serialize;
 use tonic::{Code, Status};
@@ -63,7 +63,9 @@ const BEARER: &str = r#"Bearer realm="probity""#;
 fn challenge(error: &Error) -> Option<String> {
     match error {
         Error::NoToken => Some(BEARER.to_owned()),
-        Error::BadToken(why) => Some(format!(r#"{BEARER}, error="invalid_token", error_description="{why}""#)),
+        Error::BadToken(why) => {
+            Some(format!(r#"{BEARER}, error="invalid_token", error_description="{why}""#))
+        }
         Error::Role(_) | Error::Inside | Error::OtherTenant(_) => {
             Some(format!(r#"{BEARER}, error="insufficient_scope""#))
         }
@@ -125,7 +127,10 @@ impl Refusal {
 
     /// Whole seconds, rounded up, at least one.
     fn retry_after(&self) -> Option<u64> {
-        self.fault.retry_after.map(|after| after.as_millis().div_ceil(1_000).max(1)).and_then(|s| u64::try_from(s).ok())
+        self.fault
+            .retry_after
+            .map(|after| after.as_millis().div_ceil(1_000).max(1))
+            .and_then(|s| u64::try_from(s).ok())
     }
 
     /// The answer over REST.

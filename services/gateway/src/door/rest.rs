@@ -1,7 +1,7 @@
 //! REST: route, admit, read, transcode, call, print.
 
-use super::arrival::Arrival;
 use super::admission::Admitted;
+use super::arrival::Arrival;
 use super::body::{Pieces, check_encoding, check_json};
 use super::codec::Raw;
 use super::refusal::Refusal;

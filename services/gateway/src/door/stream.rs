@@ -49,7 +49,9 @@ pub(super) async fn answer(call: &Call<'_>, messages: Streaming<Bytes>) -> Resul
 fn form(headers: &HeaderMap, bytes: bool) -> Form {
     let asked = |kind: &str| {
         let texts = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
-        texts.flat_map(|t| t.split(',')).any(|t| t.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(kind))
+        texts
+            .flat_map(|t| t.split(','))
+            .any(|t| t.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(kind))
     };
     if asked("text/event-stream") {
         Form::Events
@@ -64,7 +66,8 @@ fn form(headers: &HeaderMap, bytes: bool) -> Form {
 /// a later one can only cut the answer short, which its length then shows.
 async fn file(method: Arc<Method>, mut messages: Streaming<Bytes>) -> Result<Response, Refusal> {
     let first = messages.message().await?;
-    let rest = messages.map(|message| message.map_err(|status| std::io::Error::other(status.message().to_owned())));
+    let rest =
+        messages.map(|message| message.map_err(|status| std::io::Error::other(status.message().to_owned())));
     let all = stream::iter(first.map(Ok)).chain(rest);
     let bytes = all.map(move |message| {
         let reply = message.and_then(|bytes| Reply::decode(&method, bytes).map_err(std::io::Error::other));
@@ -84,7 +87,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(self, messages: Streaming<Bytes>) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+    fn write(
+        self,
+        messages: Streaming<Bytes>,
+    ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
         stream::unfold((self, Some(messages)), |(writer, messages)| async move {
             let mut messages = messages?;
             let (line, more) = match writer.next(&mut messages).await? {
@@ -127,7 +133,11 @@ impl Writer {
 }
 
 fn stopping() -> Fault {
-    Fault::new(FaultKind::Unavailable, "GTW-0025", "the gateway is shutting down; ask again from where you are")
+    Fault::new(
+        FaultKind::Unavailable,
+        "GTW-0025",
+        "the gateway is shutting down; ask again from where you are",
+    )
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ fn read<'b, 's, T>(
     })?;
     let mut json = serde_json::Deserializer::from_str(text);
     let value = seed(walk, &mut json).map_err(|error| blame(walk, &error))?;
-    json.end().map_err(|error| Fault::json(error.to_string()))?;
+    json.end().map_err(|error| Fault::json(sentence(&error)))?;
     Ok(value)
 }
 
@@ -70,10 +70,17 @@ fn read<'b, 's, T>(
 fn blame(walk: &Walk<'_>, error: &serde_json::Error) -> Fault {
     let path = walk.to_string();
     match error.classify() {
-        serde_json::error::Category::Data if !path.is_empty() => Fault::field(path, error.to_string()),
-        serde_json::error::Category::Data => Fault::json(error.to_string()),
-        _ => Fault::json(error.to_string()),
+        serde_json::error::Category::Data if !path.is_empty() => Fault::field(path, sentence(error)),
+        _ => Fault::json(sentence(error)),
     }
+}
+
+/// What is wrong, with its place at the end.
+fn sentence(error: &serde_json::Error) -> String {
+    let (text, line, column) = (error.to_string(), error.line(), error.column());
+    let bare = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+    let short: String = bare.chars().take(240).collect();
+    format!("{short} (line {line}, column {column})")
 }
 
 /// Where in the message the reader is.
@@ -353,19 +360,19 @@ impl Visitor<'_> for ScalarVisitor<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        self.scalar.from_bool(value).map_err(E::custom)
+        self.scalar.read_bool(value).map_err(E::custom)
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-        self.scalar.from_integer(number.into()).map_err(E::custom)
+        self.scalar.read_integer(number.into()).map_err(E::custom)
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
-        self.scalar.from_integer(number.into()).map_err(E::custom)
+        self.scalar.read_integer(number.into()).map_err(E::custom)
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        self.scalar.from_float(number).map_err(E::custom)
+        self.scalar.read_float(number).map_err(E::custom)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {

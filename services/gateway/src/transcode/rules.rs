@@ -163,7 +163,8 @@ fn body(schema: &Schema, root: MessageId, name: &str) -> Result<Body, String> {
         "" => Ok(Body::Nothing),
         "*" => Ok(Body::All),
         name => {
-            let field = schema.message(root).field(name).ok_or_else(|| format!("no field {name} for the body"))?;
+            let field =
+                schema.message(root).field(name).ok_or_else(|| format!("no field {name} for the body"))?;
             let raw = field.shape == Shape::One && matches!(field.content, Content::Scalar(Scalar::Bytes));
             Ok(if raw { Body::Bytes(field.descriptor.clone()) } else { Body::Field(field.clone()) })
         }

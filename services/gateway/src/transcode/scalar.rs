@@ -58,7 +58,7 @@ impl Scalar {
     ///
     /// # Errors
     /// As [`Scalar::parse`].
-    pub(super) fn from_integer(&self, number: i128) -> Result<Value, String> {
+    pub(super) fn read_integer(&self, number: i128) -> Result<Value, String> {
         self.integer(number).ok_or_else(|| self.not(&number.to_string()))
     }
 
@@ -66,7 +66,7 @@ impl Scalar {
     ///
     /// # Errors
     /// As [`Scalar::parse`].
-    pub(super) fn from_float(&self, number: f64) -> Result<Value, String> {
+    pub(super) fn read_float(&self, number: f64) -> Result<Value, String> {
         self.float(number).ok_or_else(|| self.not(&number.to_string()))
     }
 
@@ -74,7 +74,7 @@ impl Scalar {
     ///
     /// # Errors
     /// As [`Scalar::parse`].
-    pub(super) fn from_bool(&self, value: bool) -> Result<Value, String> {
+    pub(super) fn read_bool(&self, value: bool) -> Result<Value, String> {
         match self {
             Self::Bool => Ok(Value::Bool(value)),
             _ => Err(self.not(&value.to_string())),
@@ -116,7 +116,9 @@ impl Scalar {
             Self::F32 if !number.is_finite() || number.abs() <= f64::from(f32::MAX) => {
                 Some(Value::F32(number as f32))
             }
-            Self::I32 | Self::I64 | Self::U32 | Self::U64 if number.fract() == 0.0 && number.abs() <= EXACT => {
+            Self::I32 | Self::I64 | Self::U32 | Self::U64
+                if number.fract() == 0.0 && number.abs() <= EXACT =>
+            {
                 self.integer(number as i128)
             }
             _ => None,
@@ -211,7 +213,7 @@ mod tests {
     #[test]
     fn reads_json_numbers_within_their_range() {
         let check = |scalar: &Scalar, number: f64, expect: Option<Value>| {
-            assert_eq!(scalar.from_float(number).ok(), expect, "{scalar:?} {number}");
+            assert_eq!(scalar.read_float(number).ok(), expect, "{scalar:?} {number}");
         };
         check(&Scalar::I32, 5.0, Some(Value::I32(5)));
         check(&Scalar::I32, 5.5, None);
@@ -219,10 +221,10 @@ mod tests {
         check(&Scalar::I64, 1e18, None);
         check(&Scalar::U32, -1.0, None);
         check(&Scalar::Text, 5.0, None);
-        assert_eq!(kind().from_integer(1).ok(), Some(Value::EnumNumber(1)));
-        assert_eq!(kind().from_integer(77).ok(), None);
-        assert!(Scalar::Bool.from_integer(1).is_err());
-        assert!(Scalar::Text.from_bool(true).is_err());
+        assert_eq!(kind().read_integer(1).ok(), Some(Value::EnumNumber(1)));
+        assert_eq!(kind().read_integer(77).ok(), None);
+        assert!(Scalar::Bool.read_integer(1).is_err());
+        assert!(Scalar::Text.read_bool(true).is_err());
     }
 
     #[test]

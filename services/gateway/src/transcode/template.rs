@@ -39,7 +39,8 @@ impl Template {
     /// # Errors
     /// Says what is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut rest = text.strip_prefix('/').ok_or_else(|| format!("{text:?} does not begin with a slash"))?;
+        let mut rest =
+            text.strip_prefix('/').ok_or_else(|| format!("{text:?} does not begin with a slash"))?;
         let mut template = Self::default();
         loop {
             rest = match rest.strip_prefix('{') {
@@ -124,12 +125,7 @@ mod tests {
             .collect();
         let variables: Vec<_> =
             template.variables.iter().map(|v| format!("{}@{}+{}", v.field, v.start, v.len)).collect();
-        format!(
-            "{} {} {}",
-            segments.join("/"),
-            variables.join(","),
-            template.verb.as_deref().unwrap_or("-")
-        )
+        format!("{} {} {}", segments.join("/"), variables.join(","), template.verb.as_deref().unwrap_or("-"))
     }
 
     #[test]
@@ -141,7 +137,10 @@ mod tests {
         check("/v1/{name=cases/*}", Some("v1/cases/* name@1+2 -"));
         check("/v1/{name=cases/*}:close", Some("v1/cases/* name@1+2 close"));
         check("/v1/{parent=cases/*}/findings", Some("v1/cases/*/findings parent@1+2 -"));
-        check("/v1/{name=cases/*/findings/*}:setDisposition", Some("v1/cases/*/findings/* name@1+4 setDisposition"));
+        check(
+            "/v1/{name=cases/*/findings/*}:setDisposition",
+            Some("v1/cases/*/findings/* name@1+4 setDisposition"),
+        );
         check("/v1/policies:try", Some("v1/policies  try"));
         check("/v1/{id}", Some("v1/* id@1+1 -"));
         check("/v1/{a}/{b.c}", Some("v1/*/* a@1+1,b.c@2+1 -"));

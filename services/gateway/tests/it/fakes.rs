@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use parking_lot::Mutex;
-use probity_proto::orchestrator::case_service_server::{CaseService, CaseServiceServer};
-use probity_proto::intake::intake_service_server::{IntakeService, IntakeServiceServer};
 use probity_proto::audit::audit_service_server::{AuditService, AuditServiceServer};
+use probity_proto::intake::intake_service_server::{IntakeService, IntakeServiceServer};
+use probity_proto::orchestrator::case_service_server::{CaseService, CaseServiceServer};
 use probity_proto::{audit, intake, orchestrator};
 use probity_runtime::identity::Verifier;
 use probity_runtime::{CALLER_HEADER, status};
@@ -39,7 +39,8 @@ pub(crate) struct Seen {
 impl Peers {
     pub(crate) fn new(keys_dir: &Path) -> Self {
         let verifier = Verifier::new(keys_dir, vec!["gateway".into()], Arc::new(SystemClock));
-        let inner = Inner { verifier, calls: Mutex::default(), uploads: Mutex::default(), entries: Mutex::default() };
+        let inner =
+            Inner { verifier, calls: Mutex::default(), uploads: Mutex::default(), entries: Mutex::default() };
         Self(Arc::new(inner))
     }
 
@@ -88,7 +89,10 @@ fn fault(kind: FaultKind, message: &str) -> Status {
 
 #[tonic::async_trait]
 impl CaseService for Peers {
-    async fn open_case(&self, request: Request<orchestrator::OpenCaseRequest>) -> Result<Response<orchestrator::Case>, Status> {
+    async fn open_case(
+        &self,
+        request: Request<orchestrator::OpenCaseRequest>,
+    ) -> Result<Response<orchestrator::Case>, Status> {
         let ctx = self.see(request.metadata())?;
         let message = request.into_inner();
         if message.documents.is_empty() {
@@ -105,14 +109,18 @@ impl CaseService for Peers {
         }))
     }
 
-    async fn get_case(&self, request: Request<orchestrator::GetCaseRequest>) -> Result<Response<orchestrator::Case>, Status> {
+    async fn get_case(
+        &self,
+        request: Request<orchestrator::GetCaseRequest>,
+    ) -> Result<Response<orchestrator::Case>, Status> {
         let ctx = self.see(request.metadata())?;
         let name = request.into_inner().name;
         match name.as_str() {
             "cases/missing" => Err(fault(FaultKind::NotFound, "there is no such case")),
             "cases/waits" => Err(fault(FaultKind::WrongState, "the case waits for nobody")),
             "cases/busy" => Err(status(
-                Fault::new(FaultKind::Overloaded, "ORC-0003", "too many").with_retry_after(Duration::from_millis(2_500)),
+                Fault::new(FaultKind::Overloaded, "ORC-0003", "too many")
+                    .with_retry_after(Duration::from_millis(2_500)),
             )),
             "cases/secret" => Err(fault(FaultKind::Internal, "password=hunter2")),
             "cases/reused" => Err(fault(FaultKind::KeyReused, "the key was used before")),
@@ -122,16 +130,26 @@ impl CaseService for Peers {
         }
     }
 
-    async fn list_cases(&self, _request: Request<orchestrator::ListCasesRequest>) -> Result<Response<orchestrator::ListCasesResponse>, Status> {
+    async fn list_cases(
+        &self,
+        _request: Request<orchestrator::ListCasesRequest>,
+    ) -> Result<Response<orchestrator::ListCasesResponse>, Status> {
         Ok(Response::new(Default::default()))
     }
 
     type WatchCaseStream = BoxStream<'static, Result<orchestrator::HistoryEvent, Status>>;
 
-    async fn watch_case(&self, request: Request<orchestrator::WatchCaseRequest>) -> Result<Response<Self::WatchCaseStream>, Status> {
+    async fn watch_case(
+        &self,
+        request: Request<orchestrator::WatchCaseRequest>,
+    ) -> Result<Response<Self::WatchCaseStream>, Status> {
         self.see(request.metadata())?;
         let message = request.into_inner();
-        let event = move |n| orchestrator::HistoryEvent { sequence: n, r#type: "case.transition".into(), ..Default::default() };
+        let event = move |n| orchestrator::HistoryEvent {
+            sequence: n,
+            r#type: "case.transition".into(),
+            ..Default::default()
+        };
         let first = stream::iter((message.after_sequence + 1..=2).map(move |n| Ok(event(n))));
         match message.name.as_str() {
             "cases/missing" => Err(fault(FaultKind::NotFound, "there is no such case")),
@@ -144,24 +162,40 @@ impl CaseService for Peers {
         }
     }
 
-    async fn list_history(&self, _request: Request<orchestrator::ListHistoryRequest>) -> Result<Response<orchestrator::ListHistoryResponse>, Status> {
+    async fn list_history(
+        &self,
+        _request: Request<orchestrator::ListHistoryRequest>,
+    ) -> Result<Response<orchestrator::ListHistoryResponse>, Status> {
         Ok(Response::new(Default::default()))
     }
 
-    async fn close_case(&self, request: Request<orchestrator::CloseCaseRequest>) -> Result<Response<orchestrator::Case>, Status> {
+    async fn close_case(
+        &self,
+        request: Request<orchestrator::CloseCaseRequest>,
+    ) -> Result<Response<orchestrator::Case>, Status> {
         self.see(request.metadata())?;
         let message = request.into_inner();
-        Ok(Response::new(orchestrator::Case { name: message.name, subject: message.note, ..Default::default() }))
+        Ok(Response::new(orchestrator::Case {
+            name: message.name,
+            subject: message.note,
+            ..Default::default()
+        }))
     }
 
-    async fn cancel_case(&self, _request: Request<orchestrator::CancelCaseRequest>) -> Result<Response<orchestrator::Case>, Status> {
+    async fn cancel_case(
+        &self,
+        _request: Request<orchestrator::CancelCaseRequest>,
+    ) -> Result<Response<orchestrator::Case>, Status> {
         Ok(Response::new(Default::default()))
     }
 }
 
 #[tonic::async_trait]
 impl IntakeService for Peers {
-    async fn upload_document(&self, request: Request<Streaming<intake::UploadDocumentRequest>>) -> Result<Response<intake::Document>, Status> {
+    async fn upload_document(
+        &self,
+        request: Request<Streaming<intake::UploadDocumentRequest>>,
+    ) -> Result<Response<intake::Document>, Status> {
         self.see(request.metadata())?;
         let mut messages = request.into_inner();
         let (mut document, mut size) = (intake::Document::default(), 0);
@@ -182,13 +216,19 @@ impl IntakeService for Peers {
         Ok(Response::new(document))
     }
 
-    async fn get_document(&self, _request: Request<intake::GetDocumentRequest>) -> Result<Response<intake::Document>, Status> {
+    async fn get_document(
+        &self,
+        _request: Request<intake::GetDocumentRequest>,
+    ) -> Result<Response<intake::Document>, Status> {
         Ok(Response::new(Default::default()))
     }
 
     type ReadDocumentStream = BoxStream<'static, Result<intake::ReadDocumentResponse, Status>>;
 
-    async fn read_document(&self, request: Request<intake::ReadDocumentRequest>) -> Result<Response<Self::ReadDocumentStream>, Status> {
+    async fn read_document(
+        &self,
+        request: Request<intake::ReadDocumentRequest>,
+    ) -> Result<Response<Self::ReadDocumentStream>, Status> {
         let chunk = |data: &'static str| Ok(intake::ReadDocumentResponse { data: Bytes::from(data) });
         let items = match request.into_inner().name.as_str() {
             "documents/missing" => vec![Err(fault(FaultKind::NotFound, "there is no such document"))],
@@ -199,55 +239,91 @@ impl IntakeService for Peers {
         Ok(Response::new(stream::iter(items).boxed()))
     }
 
-    async fn list_documents(&self, _request: Request<intake::ListDocumentsRequest>) -> Result<Response<intake::ListDocumentsResponse>, Status> {
+    async fn list_documents(
+        &self,
+        _request: Request<intake::ListDocumentsRequest>,
+    ) -> Result<Response<intake::ListDocumentsResponse>, Status> {
         Ok(Response::new(Default::default()))
     }
 
-    async fn check_documents(&self, _request: Request<intake::CheckDocumentsRequest>) -> Result<Response<intake::CheckDocumentsResponse>, Status> {
+    async fn check_documents(
+        &self,
+        _request: Request<intake::CheckDocumentsRequest>,
+    ) -> Result<Response<intake::CheckDocumentsResponse>, Status> {
         Ok(Response::new(Default::default()))
     }
 }
 
 #[tonic::async_trait]
 impl AuditService for Peers {
-    async fn append(&self, request: Request<audit::AppendRequest>) -> Result<Response<audit::AppendResponse>, Status> {
+    async fn append(
+        &self,
+        request: Request<audit::AppendRequest>,
+    ) -> Result<Response<audit::AppendResponse>, Status> {
         let entries = request.into_inner().entries;
         let accepted = i64::try_from(entries.len()).unwrap();
         self.0.entries.lock().extend(entries);
         Ok(Response::new(audit::AppendResponse { tree_size: accepted, accepted, duplicates: 0 }))
     }
 
-    async fn get_entry(&self, _request: Request<audit::GetEntryRequest>) -> Result<Response<audit::LoggedEntry>, Status> {
+    async fn get_entry(
+        &self,
+        _request: Request<audit::GetEntryRequest>,
+    ) -> Result<Response<audit::LoggedEntry>, Status> {
         Ok(Response::new(Default::default()))
     }
 
-    async fn list_entries(&self, request: Request<audit::ListEntriesRequest>) -> Result<Response<audit::ListEntriesResponse>, Status> {
+    async fn list_entries(
+        &self,
+        request: Request<audit::ListEntriesRequest>,
+    ) -> Result<Response<audit::ListEntriesResponse>, Status> {
         let next_page_token = request.into_inner().parent;
         Ok(Response::new(audit::ListEntriesResponse { entries: vec![], next_page_token }))
     }
 
-    async fn get_checkpoint(&self, request: Request<audit::GetCheckpointRequest>) -> Result<Response<audit::Checkpoint>, Status> {
+    async fn get_checkpoint(
+        &self,
+        request: Request<audit::GetCheckpointRequest>,
+    ) -> Result<Response<audit::Checkpoint>, Status> {
         self.see(request.metadata())?;
-        Ok(Response::new(audit::Checkpoint { tree_size: request.into_inner().tree_size, ..Default::default() }))
+        Ok(Response::new(audit::Checkpoint {
+            tree_size: request.into_inner().tree_size,
+            ..Default::default()
+        }))
     }
 
-    async fn get_inclusion_proof(&self, _request: Request<audit::GetInclusionProofRequest>) -> Result<Response<audit::InclusionProof>, Status> {
+    async fn get_inclusion_proof(
+        &self,
+        _request: Request<audit::GetInclusionProofRequest>,
+    ) -> Result<Response<audit::InclusionProof>, Status> {
         Ok(Response::new(Default::default()))
     }
 
-    async fn get_consistency_proof(&self, _request: Request<audit::GetConsistencyProofRequest>) -> Result<Response<audit::ConsistencyProof>, Status> {
+    async fn get_consistency_proof(
+        &self,
+        _request: Request<audit::GetConsistencyProofRequest>,
+    ) -> Result<Response<audit::ConsistencyProof>, Status> {
         Ok(Response::new(Default::default()))
     }
 
-    async fn get_receipt(&self, _request: Request<audit::GetReceiptRequest>) -> Result<Response<audit::Receipt>, Status> {
+    async fn get_receipt(
+        &self,
+        _request: Request<audit::GetReceiptRequest>,
+    ) -> Result<Response<audit::Receipt>, Status> {
         Ok(Response::new(Default::default()))
     }
 
-    async fn check_log(&self, _request: Request<audit::CheckLogRequest>) -> Result<Response<audit::CheckLogResponse>, Status> {
+    async fn check_log(
+        &self,
+        _request: Request<audit::CheckLogRequest>,
+    ) -> Result<Response<audit::CheckLogResponse>, Status> {
         Ok(Response::new(Default::default()))
     }
 
-    async fn get_log_key(&self, _request: Request<audit::GetLogKeyRequest>) -> Result<Response<audit::LogKey>, Status> {
+    async fn get_log_key(
+        &self,
+        _request: Request<audit::GetLogKeyRequest>,
+    ) -> Result<Response<audit::LogKey>, Status> {
         Ok(Response::new(Default::default()))
     }
 }

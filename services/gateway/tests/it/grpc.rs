@@ -25,7 +25,8 @@ async fn calls_and_streams_pass_through() {
     assert_eq!(case.into_inner().owner, "users/admin");
 
     let watch = orchestrator::WatchCaseRequest { name: "cases/c1".into(), after_sequence: 0 };
-    let events: Vec<_> = cases.watch_case(bearing(&world.admin, watch)).await.unwrap().into_inner().collect().await;
+    let events: Vec<_> =
+        cases.watch_case(bearing(&world.admin, watch)).await.unwrap().into_inner().collect().await;
     assert_eq!(events.len(), 2);
 
     let mut documents = IntakeServiceClient::new(channel);
@@ -41,7 +42,8 @@ async fn compressed_messages_pass_through() {
     let world = World::new().await;
     let mut cases =
         CaseServiceClient::new(world.channel().await).send_compressed(Gzip).accept_compressed(Gzip);
-    let status = cases.get_case(bearing(&world.admin, get("cases/c1"))).await.expect_err("the peer takes no gzip");
+    let status =
+        cases.get_case(bearing(&world.admin, get("cases/c1"))).await.expect_err("the peer takes no gzip");
     assert_eq!(status.code(), Code::Unimplemented, "the peer's own answer: {status:?}");
 }
 
@@ -50,7 +52,9 @@ async fn forged_metadata_stays_outside() {
     let world = World::new().await;
     let token = world.token("users/olga", &["officer"]).await;
     let mut request = bearing(&token, get("cases/c1"));
-    for (name, value) in [("x-probity-caller", "forged"), ("x-custom", "1"), ("idempotency-key", "k1"), ("x-request-id", "r1")] {
+    for (name, value) in
+        [("x-probity-caller", "forged"), ("x-custom", "1"), ("idempotency-key", "k1"), ("x-request-id", "r1")]
+    {
         request.metadata_mut().insert(name, value.parse().unwrap());
     }
     CaseServiceClient::new(world.channel().await).get_case(request).await.unwrap();
@@ -132,10 +136,14 @@ async fn the_same_mistake_has_the_same_answer_on_both_doors() {
         assert_eq!(told_by_rest(&rest), told_by_grpc(&grpc), "{name}");
     }
     let rest = world.call_as(&officer, "POST /v1/cases", "{}").await;
-    let grpc = cases.open_case(bearing(&officer, orchestrator::OpenCaseRequest::default())).await.expect_err("empty");
+    let grpc = cases
+        .open_case(bearing(&officer, orchestrator::OpenCaseRequest::default()))
+        .await
+        .expect_err("empty");
     assert_eq!(told_by_rest(&rest), told_by_grpc(&grpc));
     let rest = world.call_as(&auditor, "POST /v1/cases", "{}").await;
-    let grpc = cases.open_case(bearing(&auditor, orchestrator::OpenCaseRequest::default())).await.expect_err("role");
+    let grpc =
+        cases.open_case(bearing(&auditor, orchestrator::OpenCaseRequest::default())).await.expect_err("role");
     assert_eq!((rest.status.as_u16(), told_by_rest(&rest)), (403, told_by_grpc(&grpc)));
 
     let mut own = GatewayServiceClient::new(world.channel().await);

@@ -20,21 +20,40 @@ async fn raw(world: &World, bytes: &[u8]) -> String {
 async fn too_large_is_413_414_431_or_415() {
     let world = World::new().await;
     let check = async |call: &str, headers: &[(&str, &str)], body: String, status: u16, code: &str| {
-        let mut request = world.request(call).header(header::AUTHORIZATION, format!("Bearer {}", world.admin));
+        let mut request =
+            world.request(call).header(header::AUTHORIZATION, format!("Bearer {}", world.admin));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let answer = world.send(request.body(Full::from(body)).unwrap()).await;
-        assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (status, Some(code)), "{call} {answer:?}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["code"].as_str()),
+            (status, Some(code)),
+            "{call} {answer:?}"
+        );
     };
     let json = [("content-type", "application/json")];
     let large = format!(r#"{{"subject":"{}"}}"#, "x".repeat(1 << 20));
     check("POST /v1/cases", &json, large, 413, "GTW-0006").await;
-    check(&format!("GET /v1/cases?pageToken={}", "x".repeat(9_000)), &[], String::new(), 414, "GTW-0004").await;
+    check(&format!("GET /v1/cases?pageToken={}", "x".repeat(9_000)), &[], String::new(), 414, "GTW-0004")
+        .await;
     check("GET /v1/cases", &[("x-large", &"x".repeat(25_000))], String::new(), 431, "GTW-0005").await;
     check("POST /v1/cases", &[("content-type", "text/plain")], "{}".into(), 415, "GTW-0007").await;
     let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
     check("POST /v1/cases", &gzip, "\u{1f}".into(), 415, "GTW-0007").await;
+}
+
+#[tokio::test]
+async fn an_upload_that_says_it_is_too_large_is_refused_before_it_begins() {
+    let world = World::new().await;
+    let request = format!(
+        "POST /v1/documents HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        world.admin,
+        600_u64 << 20
+    );
+    let answer = raw(&world, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("GTW-0006"), "{answer}");
+    assert_eq!(world.peers.count(), 0);
 }
 
 #[tokio::test]
@@ -55,7 +74,11 @@ async fn hostile_json_costs_little_and_is_refused() {
     ] {
         let started = Instant::now();
         let answer = world.call("POST /v1/cases", &body).await;
-        assert_eq!((answer.status.as_u16(), answer.json()["reason"].as_str()), (400, Some("INVALID")), "{body:.60}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["reason"].as_str()),
+            (400, Some("INVALID")),
+            "{body:.60}"
+        );
         assert!(answer.body.len() < 2_000, "{}", answer.body.len());
         assert!(started.elapsed() < Duration::from_secs(2), "{:?} for {body:.60}", started.elapsed());
     }
@@ -77,7 +100,9 @@ async fn strange_requests_get_an_answer_and_never_5xx() {
         format!("CONNECT x:1 HTTP/1.1\r\nhost: x\r\n{auth}\r\n"),
         format!("POST /v1/cases HTTP/1.1\r\nhost: x\r\n{auth}content-length: 5\r\n\r\n{{\"a"),
         format!("POST /v1/cases HTTP/1.1\r\nhost: x\r\n{auth}transfer-encoding: chunked\r\n\r\nzz\r\n"),
-        format!("POST /probity.orchestrator.v1.CaseService/GetCase HTTP/1.1\r\nhost: x\r\n{auth}content-type: application/grpc\r\ncontent-length: 3\r\n\r\nabc"),
+        format!(
+            "POST /probity.orchestrator.v1.CaseService/GetCase HTTP/1.1\r\nhost: x\r\n{auth}content-type: application/grpc\r\ncontent-length: 3\r\n\r\nabc"
+        ),
         format!("GET /v1/cases HTTP/1.1\r\nhost: x\r\n{auth}x-request-id: \u{7f}\r\n\r\n"),
     ] {
         let mut stream = TcpStream::connect(world.addr()).await.unwrap();
@@ -97,7 +122,11 @@ async fn strange_requests_get_an_answer_and_never_5xx() {
 async fn a_service_that_panics_is_one_failed_call() {
     let world = World::new().await;
     let answer = world.call("GET /v1/cases/panics", "").await;
-    assert_eq!((answer.status.as_u16(), answer.json()["reason"].as_str()), (500, Some("INTERNAL")), "{answer:?}");
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["reason"].as_str()),
+        (500, Some("INTERNAL")),
+        "{answer:?}"
+    );
     assert_eq!(world.call("GET /v1/cases/c1", "").await.status, 200);
 }
 
@@ -105,6 +134,10 @@ async fn a_service_that_panics_is_one_failed_call() {
 async fn services_that_are_away_are_unavailable() {
     let world = World::new().await;
     let answer = world.call("GET /v1/spam/model", "").await;
-    assert_eq!((answer.status.as_u16(), answer.json()["reason"].as_str()), (503, Some("UNAVAILABLE")), "{answer:?}");
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["reason"].as_str()),
+        (503, Some("UNAVAILABLE")),
+        "{answer:?}"
+    );
     assert!(!answer.header("retry-after").is_empty());
 }

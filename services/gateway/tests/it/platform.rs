@@ -4,10 +4,10 @@ use crate::world::World;
 use http_body_util::Full;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
 
 #[tokio::test]
 async fn the_platform_tells_who_answers() {
@@ -39,9 +39,15 @@ async fn health_and_reflection_are_for_everybody() {
         .unwrap()
         .into_inner();
     let answer = answers.message().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("no list") };
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("no list")
+    };
     let names: Vec<_> = list.service.iter().map(|s| s.name.as_str()).collect();
-    for name in ["probity.gateway.v1.GatewayService", "probity.orchestrator.v1.CaseService", "probity.audit.v1.AuditService"] {
+    for name in [
+        "probity.gateway.v1.GatewayService",
+        "probity.orchestrator.v1.CaseService",
+        "probity.audit.v1.AuditService",
+    ] {
         assert!(names.contains(&name), "{names:?}");
     }
 }

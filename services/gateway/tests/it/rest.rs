@@ -49,7 +49,8 @@ async fn the_service_learns_who_calls_and_nothing_else() {
     assert_eq!(answer.header("x-correlation-id"), "order-7");
     let seen = world.peers.last();
     assert_eq!(seen.ctx.actor, "users/olga");
-    let header = |name: &str| seen.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let header =
+        |name: &str| seen.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     assert_eq!(header("x-request-id"), "req-1");
     assert_eq!(header("idempotency-key"), "key-1");
     assert!(header("traceparent").contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{}", header("traceparent"));
@@ -86,7 +87,10 @@ async fn failures_are_problem_documents() {
     assert_eq!(json["errors"][0]["field"], "pageSiz");
     check("GET /v1/cases/c1", "{}", 400, "GTW-0011", "INVALID").await;
     let json = check("POST /v1/cases", "{}", 400, "ORC-0002", "INVALID").await;
-    assert_eq!(json["errors"], json!([{"field": "documents", "description": "must name 1 to 100 documents"}]));
+    assert_eq!(
+        json["errors"],
+        json!([{"field": "documents", "description": "must name 1 to 100 documents"}])
+    );
     check("GET /v1/cases/missing", "", 404, "ORC-0001", "NOT_FOUND").await;
     check("GET /v1/cases/waits", "", 409, "ORC-0001", "WRONG_STATE").await;
     check("GET /v1/cases/reused", "", 422, "ORC-0001", "KEY_REUSED").await;
@@ -104,7 +108,10 @@ async fn failures_carry_the_headers_that_help() {
     let answer = world.call("GET /v1/cases/busy", "").await;
     assert_eq!(answer.header("retry-after"), "3");
     let answer = world.call_as("", "GET /v1/cases/c1", "").await;
-    assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (401, r#"Bearer realm="probity""#));
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("www-authenticate")),
+        (401, r#"Bearer realm="probity""#)
+    );
     let answer = world.call_as("nonsense", "GET /v1/cases/c1", "").await;
     assert!(answer.header("www-authenticate").contains("invalid_token"), "{answer:?}");
 }
@@ -118,7 +125,11 @@ async fn a_bad_mark_of_the_caller_is_refused_by_name() {
             .header(header::AUTHORIZATION, format!("Bearer {}", world.admin))
             .header(name, value);
         let answer = world.send(request.body(Full::default()).unwrap()).await;
-        assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (400, Some("GTW-0019")), "{answer:?}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["code"].as_str()),
+            (400, Some("GTW-0019")),
+            "{answer:?}"
+        );
         assert!(answer.json()["detail"].as_str().unwrap().contains(name), "{answer:?}");
         assert!(!answer.header("x-request-id").is_empty());
     };
@@ -159,7 +170,11 @@ async fn a_callers_patience_is_kept() {
         .header(header::AUTHORIZATION, format!("Bearer {}", world.admin))
         .header("grpc-timeout", "50m");
     let answer = world.send(request.body(Full::default()).unwrap()).await;
-    assert_eq!((answer.status.as_u16(), answer.json()["reason"].as_str()), (504, Some("TIMEOUT")), "{answer:?}");
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["reason"].as_str()),
+        (504, Some("TIMEOUT")),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]

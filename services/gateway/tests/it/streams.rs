@@ -47,7 +47,10 @@ async fn a_stream_that_breaks_says_so_in_its_last_line() {
     let answer = get(&world, "/v1/cases/breaks:watch", "*/*").await;
     let last: Value = serde_json::from_str(answer.text().lines().last().unwrap()).unwrap();
     assert_eq!(answer.text().lines().count(), 3);
-    assert_eq!((last["error"]["code"].as_str(), last["error"]["status"].as_u64()), (Some("ORC-0001"), Some(503)));
+    assert_eq!(
+        (last["error"]["code"].as_str(), last["error"]["status"].as_u64()),
+        (Some("ORC-0001"), Some(503))
+    );
     assert_eq!(last["error"]["request_id"], answer.header("x-request-id"));
     let answer = get(&world, "/v1/cases/breaks:watch", "text/event-stream").await;
     assert!(answer.text().contains("\n\nevent: error\ndata: {"), "{}", answer.text());
@@ -117,11 +120,15 @@ async fn upload(world: &World, query: &str, body: Bytes) -> Answer {
 async fn a_body_becomes_a_document_whatever_its_size() {
     let world = World::new().await;
     for size in [0, 1, 100_000, 256 << 10, (256 << 10) + 1, 5 << 20] {
-        let answer = upload(&world, "?filename=a%20b.txt&mediaType=text/plain", vec![b'x'; size].into()).await;
+        let answer =
+            upload(&world, "?filename=a%20b.txt&mediaType=text/plain", vec![b'x'; size].into()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let json = answer.json();
         assert_eq!(json["sizeBytes"], size.to_string());
-        assert_eq!((json["filename"].as_str(), json["mediaType"].as_str()), (Some("a b.txt"), Some("text/plain")));
+        assert_eq!(
+            (json["filename"].as_str(), json["mediaType"].as_str()),
+            (Some("a b.txt"), Some("text/plain"))
+        );
     }
     let answer = upload(&world, "?nope=1", Bytes::from("x")).await;
     assert_eq!((answer.status.as_u16(), answer.json()["errors"][0]["field"].as_str()), (400, Some("nope")));
@@ -139,7 +146,11 @@ async fn an_upload_that_breaks_off_is_no_upload() {
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.write_all(&[b'x'; 300_000]).await.unwrap();
-    eventually(Duration::from_secs(10), async || if world.peers.count() > 0 { Ok(()) } else { Err("not begun") }).await;
+    eventually(
+        Duration::from_secs(10),
+        async || if world.peers.count() > 0 { Ok(()) } else { Err("not begun") },
+    )
+    .await;
     drop(stream);
     let whole = upload(&world, "", Bytes::from("whole")).await;
     assert_eq!(whole.status, 200);

@@ -46,23 +46,15 @@ impl Answer {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with(&[]).await
-    }
-
-    /// A gateway with some of its configuration changed.
-    pub(crate) async fn with(set: &[(&'static str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let token_file = dir.path().join("token");
         let peers = Peers::new(&dir.path().join("keys"));
-        let mut builder = Harness::builder()
+        let builder = Harness::builder()
             .dir(dir.path())
             .set("gateway", "admin_token_file", token_file.display().to_string())
             .peer("orchestrator", fakes::orchestrator(&peers))
             .peer("intake", fakes::intake(&peers))
             .peer("audit-aggregator", fakes::audit(&peers));
-        for (key, value) in set {
-            builder = builder.set("gateway", key, *value);
-        }
         let harness = builder.start::<Gateway>().await;
         let admin = std::fs::read_to_string(&token_file).unwrap().trim().to_owned();
         let client = Client::builder(TokioExecutor::new()).build_http();

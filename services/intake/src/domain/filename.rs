@@ -17,7 +17,7 @@ pub fn clean(name: &str) -> Result<String, String> {
 
 /// Control characters, line and paragraph separators, and what changes the
 /// direction of text, so that `gpj.exe` cannot look like `exe.jpg`.
-const fn misleads(c: char) -> bool {
+fn misleads(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }

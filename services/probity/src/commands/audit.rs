@@ -87,12 +87,17 @@ fn verify(file: &Path, key: Option<&VerifierKey>, out: Output) -> Result<(), Fai
 fn print(proved: &Proved, out: Output) -> Result<(), Failure> {
     let head = &proved.verified.checkpoint;
     let count = proved.entries.len();
-    out.line(format_args!("verified: {count} entries of {} are in the log", plain(&proved.verified.claimed_subject)))?;
+    out.line(format_args!(
+        "verified: {count} entries of {} are in the log",
+        plain(&proved.verified.claimed_subject)
+    ))?;
     out.line(format_args!("  log       {} of size {}", plain(&head.origin), head.size))?;
     out.line(format_args!("  key       {} ({})", proved.verified.key, proved.verified.key_source))?;
     let total = proved.verified.claimed_total;
     if total > count as u64 {
-        out.line(format_args!("  cut       the log had {total} entries of it; this receipt proves the first {count}"))?;
+        out.line(format_args!(
+            "  cut       the log had {total} entries of it; this receipt proves the first {count}"
+        ))?;
     }
     let mut table = output::table(&["INDEX", "TIME", "ACTION", "BY", "OUTCOME"]);
     for (index, entry) in &proved.entries {

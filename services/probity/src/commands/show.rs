@@ -211,7 +211,8 @@ fn evaluated(evaluation: &Evaluation, out: Output) -> Result<(), Failure> {
 }
 
 fn event_cells(event: &HistoryEvent) -> Vec<String> {
-    let step = if event.attempt > 1 { format!("{} #{}", event.step, event.attempt) } else { event.step.clone() };
+    let step =
+        if event.attempt > 1 { format!("{} #{}", event.step, event.attempt) } else { event.step.clone() };
     vec![time(event.time.as_ref()), plain(&event.r#type), plain(&step), plain(&event.actor), what(event)]
 }
 
@@ -244,7 +245,8 @@ pub(crate) async fn watch(client: &Client, name: &str, out: Output) -> Result<()
                     return finish(&case, out);
                 }
             }
-            Err(Failure::Call(call)) if may_pass(&call.status) && silent_since.elapsed() < client.retry_for() => {}
+            Err(Failure::Call(call))
+                if may_pass(&call.status) && silent_since.elapsed() < client.retry_for() => {}
             Err(failure) => return Err(failure),
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -299,13 +301,17 @@ mod tests {
 
     #[test]
     fn evidence_is_shown_up_to_a_point() {
-        let evidence = |n: usize| Evidence { locator: format!("row {n}"), text: "t".into(), ..Evidence::default() };
+        let evidence =
+            |n: usize| Evidence { locator: format!("row {n}"), text: "t".into(), ..Evidence::default() };
         let finding = Finding {
             explanation: "e".into(),
             evidence: (1..=7).map(evidence).collect(),
             ..Finding::default()
         };
         let text = explained(&finding);
-        assert!(text.contains("at row 5: t") && !text.contains("row 6") && text.contains("2 places more"), "{text}");
+        assert!(
+            text.contains("at row 5: t") && !text.contains("row 6") && text.contains("2 places more"),
+            "{text}"
+        );
     }
 }

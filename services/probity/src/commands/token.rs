@@ -21,7 +21,10 @@ pub(crate) async fn run(client: &Client, command: TokenCommand, out: Output) -> 
         return out.json(&output::json("probity.gateway.v1.IssuedToken", &issued)?);
     }
     // The token alone goes to standard output, so that it can go to a file.
-    note(format_args!("valid until {} UTC; it is shown this once", output::time(issued.expire_time.as_ref())));
+    note(format_args!(
+        "valid until {} UTC; it is shown this once",
+        output::time(issued.expire_time.as_ref())
+    ));
     out.line(issued.token)
 }
 

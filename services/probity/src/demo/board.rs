@@ -80,7 +80,15 @@ impl Board {
     }
 
     fn table(&self) -> Table {
-        let mut table = output::table(&["CASE", "KIND", "SUBJECT", "HIDDEN IN IT", "STATE", "FINDINGS", "VERDICT OR WAITING"]);
+        let mut table = output::table(&[
+            "CASE",
+            "KIND",
+            "SUBJECT",
+            "HIDDEN IN IT",
+            "STATE",
+            "FINDINGS",
+            "VERDICT OR WAITING",
+        ]);
         for row in &self.rows {
             table.add_row(row.cells());
         }

@@ -34,6 +34,12 @@ impl Dice {
         self.0.choice(from).copied().unwrap_or_default()
     }
 
+    /// One of several things, which must not be none.
+    pub(super) fn one<T>(&mut self, from: &'static [T]) -> &'static T {
+        let at = self.0.usize(0..from.len());
+        &from[at]
+    }
+
     /// `count` different ones, in random order.
     pub(super) fn several(&mut self, from: &[&'static str], count: usize) -> Vec<&'static str> {
         let mut all = from.to_vec();

@@ -121,15 +121,7 @@ fn junk(dice: &mut Dice, number: u64) -> (String, String) {
     (subject, text)
 }
 
-fn head(
-    dice: &mut Dice,
-    number: u64,
-    name: &str,
-    from: &str,
-    to: &str,
-    subject: &str,
-    host: &str,
-) -> String {
+fn head(dice: &mut Dice, number: u64, name: &str, from: &str, to: &str, subject: &str, host: &str) -> String {
     let day = dice.day().strftime("%a, %d %b %Y");
     let time = dice.time();
     let id = format!("{number:08x}.{:08x}", dice.between(0, 0xffff_ffff));

@@ -25,7 +25,8 @@ pub(super) enum Plant {
 
 impl Plant {
     /// What the samples of a set rotate through.
-    pub(super) const ROTATION: [Self; 5] = [Self::All, Self::Nothing, Self::Split, Self::BelowLimit, Self::Duplicate];
+    pub(super) const ROTATION: [Self; 5] =
+        [Self::All, Self::Nothing, Self::Split, Self::BelowLimit, Self::Duplicate];
 
     /// The plant of a place in a mix.
     pub(super) const fn of_number(planted: bool, number: u64) -> Self {
@@ -50,8 +51,17 @@ const ONCE: usize = 100;
 const PLANTED: usize = 10;
 
 const WHAT: &[&str] = &[
-    "office supplies", "building materials", "vehicle repair", "cleaning", "catering for a training day",
-    "software maintenance", "printing", "transport", "electrical work", "garden work", "first-aid material",
+    "office supplies",
+    "building materials",
+    "vehicle repair",
+    "cleaning",
+    "catering for a training day",
+    "software maintenance",
+    "printing",
+    "transport",
+    "electrical work",
+    "garden work",
+    "first-aid material",
 ];
 
 #[derive(Debug)]

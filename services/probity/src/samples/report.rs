@@ -24,14 +24,8 @@ pub(super) enum Plant {
 }
 
 impl Plant {
-    const ROTATION: [Self; 6] = [
-        Self::Bribe,
-        Self::Nothing,
-        Self::Kickback,
-        Self::FalseRecords,
-        Self::Conflict,
-        Self::Retaliation,
-    ];
+    const ROTATION: [Self; 6] =
+        [Self::Bribe, Self::Nothing, Self::Kickback, Self::FalseRecords, Self::Conflict, Self::Retaliation];
 
     /// What the report of that number is about.
     pub(super) fn of_number(number: u64) -> Self {

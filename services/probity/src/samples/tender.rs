@@ -43,17 +43,47 @@ impl Plant {
     }
 }
 
-/// What is bought: category, title, unit, CPV code.
-const WORKS: &[(&str, &str, &str, &str)] = &[
-    ("works", "Resurfacing of {} ring road, section {n}", "km", "45233223"),
-    ("works", "Repair of the {} footbridge, lot {n}", "structure", "45221113"),
-    ("works", "New roof for {} primary school {n}", "m2", "45261000"),
-    ("goods", "Winter tyres for the {} bus fleet, batch {n}", "piece", "34350000"),
-    ("goods", "Laboratory freezers for {} hospital, batch {n}", "piece", "39711120"),
-    ("goods", "Desks and chairs for {} schools, batch {n}", "set", "39160000"),
-    ("services", "Street lighting maintenance in {}, district {n}", "month", "50232100"),
-    ("services", "Translation services for the {} court, year {n}", "hour", "79530000"),
-    ("services", "Cleaning of public buildings in {}, lot {n}", "month", "90911200"),
+/// What can be bought.
+struct Good {
+    office: &'static str,
+    category: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    cpv: &'static str,
+}
+
+const fn good(
+    office: &'static str,
+    category: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    cpv: &'static str,
+) -> Good {
+    Good { office, category, title, unit, cpv }
+}
+
+const GOODS: &[Good] = &[
+    good("Roads Department", "works", "Resurfacing of {} ring road, section {n}", "km", "45233223"),
+    good("Public Works Office", "works", "Repair of the {} footbridge, lot {n}", "structure", "45221113"),
+    good("School Board", "works", "New roof for {} primary school {n}", "m2", "45261000"),
+    good("Transit Authority", "goods", "Winter tyres for the {} bus fleet, batch {n}", "piece", "34350000"),
+    good("Health Service", "goods", "Laboratory freezers for {} hospital, batch {n}", "piece", "39711120"),
+    good("School Board", "goods", "Desks and chairs for {} schools, batch {n}", "set", "39160000"),
+    good(
+        "Public Works Office",
+        "services",
+        "Street lighting maintenance in {}, district {n}",
+        "month",
+        "50232100",
+    ),
+    good("Court Office", "services", "Translation services for the {} court, year {n}", "hour", "79530000"),
+    good(
+        "Public Works Office",
+        "services",
+        "Cleaning of public buildings in {}, lot {n}",
+        "month",
+        "90911200",
+    ),
 ];
 
 /// A tender with that number: the release alone, as one JSON object.
@@ -89,10 +119,7 @@ pub(super) fn package(release: &[u8]) -> Vec<u8> {
 struct Draft {
     ocid: String,
     title: String,
-    category: &'static str,
-    unit: &'static str,
-    cpv: &'static str,
-    buyer: String,
+    good: &'static Good,
     town: &'static str,
     estimate: Decimal,
     opened: Date,
@@ -109,21 +136,17 @@ struct Bid {
 
 impl Draft {
     fn new(dice: &mut Dice, number: u64, plant: Plant, bids: usize) -> Self {
-        let (buyer, town) = words::buyer(dice);
-        let at = usize::try_from(dice.between(0, 1_000)).unwrap_or_default() % WORKS.len();
-        let (category, title, unit, cpv) = WORKS.get(at).copied().unwrap_or_default();
+        let town = dice.pick(words::TOWNS);
+        let good = dice.one(GOODS);
         let estimate = dice.amount(40_000, 900_000);
         let opened = dice.day();
         let days = if plant.is_short() { dice.between(2, 6) } else { dice.between(28, 45) };
         let closed = if plant.is_short() { later(opened, days) } else { workday(opened, days) };
-        let title = title.replace("{}", town).replace("{n}", &(number % 900 + 1).to_string());
+        let title = good.title.replace("{}", town).replace("{n}", &(number % 900 + 1).to_string());
         let mut draft = Self {
             ocid: format!("ocds-vr5x01-{number:08}"),
             title,
-            category,
-            unit,
-            cpv,
-            buyer,
+            good,
             town,
             estimate,
             opened,
@@ -164,7 +187,7 @@ impl Draft {
             "tag": ["tender", "award", "contract"],
             "initiationType": "tender",
             "parties": self.parties(&contact),
-            "buyer": { "id": self.buyer_id(), "name": self.buyer },
+            "buyer": { "id": self.buyer_id(), "name": self.buyer() },
             "tender": self.tender(dice),
             "bids": { "details": self.bids.iter().enumerate().map(|(n, bid)| self.bid(n, bid)).collect::<Vec<_>>() },
             "awards": self.bids.first().map(|bid| self.award(bid, decided)).into_iter().collect::<Vec<_>>(),
@@ -172,15 +195,19 @@ impl Draft {
         })
     }
 
+    fn buyer(&self) -> String {
+        format!("{} {}", self.town, self.good.office)
+    }
+
     fn buyer_id(&self) -> String {
-        let slug: String = self.buyer.chars().filter(char::is_ascii_alphanumeric).collect();
+        let slug: String = self.buyer().chars().filter(char::is_ascii_alphanumeric).collect();
         format!("XV-GOV-{}", slug.to_ascii_uppercase())
     }
 
     fn parties(&self, contact: &str) -> Vec<Value> {
         let buyer = json!({
             "id": self.buyer_id(),
-            "name": self.buyer,
+            "name": self.buyer(),
             "roles": ["buyer", "procuringEntity"],
             "address": { "streetAddress": "1 Town Hall Square", "locality": self.town, "countryName": "Verrania" },
             "contactPoint": { "name": contact, "email": words::address(contact, "gov.verrania.example") },
@@ -207,21 +234,21 @@ impl Draft {
         json!({
             "id": format!("{}-tender", self.ocid),
             "title": self.title,
-            "description": format!("{} for the {}, as specified in the documents.", self.title, self.buyer),
+            "description": format!("{} for the {}, as specified in the documents.", self.title, self.buyer()),
             "status": "complete",
-            "procuringEntity": { "id": self.buyer_id(), "name": self.buyer },
+            "procuringEntity": { "id": self.buyer_id(), "name": self.buyer() },
             "procurementMethod": "open",
             "procurementMethodDetails": "Open procedure above the national threshold",
-            "mainProcurementCategory": self.category,
+            "mainProcurementCategory": self.good.category,
             "awardCriteria": "priceOnly",
             "submissionMethod": ["electronicSubmission"],
             "value": money(self.estimate),
             "items": [{
                 "id": "1",
                 "description": self.title,
-                "classification": { "scheme": "CPV", "id": self.cpv },
+                "classification": { "scheme": "CPV", "id": self.good.cpv },
                 "quantity": dice.between(1, 400),
-                "unit": { "name": self.unit },
+                "unit": { "name": self.good.unit },
             }],
             "tenderPeriod": {
                 "startDate": format!("{}T08:00:00Z", self.opened),

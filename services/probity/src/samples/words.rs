@@ -3,41 +3,116 @@
 use super::dice::Dice;
 
 pub(super) const TOWNS: &[&str] = &[
-    "Almswick", "Brennor", "Calder Quay", "Dunmarch", "Eskholt", "Farrowmere", "Glenharrow", "Hollinstead",
-    "Ivermoor", "Kestrelby", "Lindenfjord", "Marrowdale", "Norrviken", "Ostervale", "Pellworth", "Quarrydown",
+    "Almswick",
+    "Brennor",
+    "Calder Quay",
+    "Dunmarch",
+    "Eskholt",
+    "Farrowmere",
+    "Glenharrow",
+    "Hollinstead",
+    "Ivermoor",
+    "Kestrelby",
+    "Lindenfjord",
+    "Marrowdale",
+    "Norrviken",
+    "Ostervale",
+    "Pellworth",
+    "Quarrydown",
 ];
 
 pub(super) const OFFICES: &[&str] = &[
-    "Roads Department", "School Board", "Water Authority", "Health Service", "Port Administration",
-    "Parks Office", "Public Works Office", "Library Trust", "Fire Service", "Transit Authority",
+    "Roads Department",
+    "School Board",
+    "Water Authority",
+    "Health Service",
+    "Port Administration",
+    "Parks Office",
+    "Public Works Office",
+    "Library Trust",
+    "Fire Service",
+    "Transit Authority",
 ];
 
 const STEMS: &[&str] = &[
-    "Alderby", "Birkmoor", "Corvane", "Dressler & Quill", "Elmstroud", "Fennick", "Gorsewell", "Hartvane",
-    "Iselin", "Jorvale", "Kettering Vale", "Larkspur", "Merrow", "Nethercote", "Oakhurst", "Pendry",
-    "Quillon", "Ravensholm", "Stavemoor", "Tarnfield", "Ulverby", "Vantreight", "Wexcombe", "Yarrowgate",
+    "Alderby",
+    "Birkmoor",
+    "Corvane",
+    "Dressler & Quill",
+    "Elmstroud",
+    "Fennick",
+    "Gorsewell",
+    "Hartvane",
+    "Iselin",
+    "Jorvale",
+    "Kettering Vale",
+    "Larkspur",
+    "Merrow",
+    "Nethercote",
+    "Oakhurst",
+    "Pendry",
+    "Quillon",
+    "Ravensholm",
+    "Stavemoor",
+    "Tarnfield",
+    "Ulverby",
+    "Vantreight",
+    "Wexcombe",
+    "Yarrowgate",
 ];
 
 const TRADES: &[&str] = &[
-    "Construction", "Engineering", "Supplies", "Civil Works", "Medical", "Logistics", "Electrics", "Systems",
-    "Services", "Paving", "Interiors", "Technics",
+    "Construction",
+    "Engineering",
+    "Supplies",
+    "Civil Works",
+    "Medical",
+    "Logistics",
+    "Electrics",
+    "Systems",
+    "Services",
+    "Paving",
+    "Interiors",
+    "Technics",
 ];
 
 const FORMS: &[&str] = &["Ltd", "GmbH", "AS", "Cooperative"];
 
 pub(super) const FIRST_NAMES: &[&str] = &[
-    "Adela", "Bram", "Clio", "Dorian", "Edda", "Florin", "Greta", "Hanno", "Ilse", "Jorun", "Kaspar", "Linnea",
-    "Milo", "Nerys", "Otis", "Petra", "Quentin", "Runa", "Sorrel", "Tibor",
+    "Adela", "Bram", "Clio", "Dorian", "Edda", "Florin", "Greta", "Hanno", "Ilse", "Jorun", "Kaspar",
+    "Linnea", "Milo", "Nerys", "Otis", "Petra", "Quentin", "Runa", "Sorrel", "Tibor",
 ];
 
 pub(super) const LAST_NAMES: &[&str] = &[
-    "Abendrot", "Brackwater", "Castellow", "Dunmore", "Eastermann", "Fairhollow", "Grimsdotter", "Hazelgrove",
-    "Ingleby", "Juniper", "Kingsmarsh", "Lovelock", "Moorcroft", "Nightingale", "Oxenford", "Penhallow",
+    "Abendrot",
+    "Brackwater",
+    "Castellow",
+    "Dunmore",
+    "Eastermann",
+    "Fairhollow",
+    "Grimsdotter",
+    "Hazelgrove",
+    "Ingleby",
+    "Juniper",
+    "Kingsmarsh",
+    "Lovelock",
+    "Moorcroft",
+    "Nightingale",
+    "Oxenford",
+    "Penhallow",
 ];
 
 pub(super) const STREETS: &[&str] = &[
-    "Harbour Road", "Mill Lane", "Station Street", "Orchard Way", "Tannery Row", "Beacon Hill", "Canal Side",
-    "Foundry Street", "Chapel Walk", "Granary Yard",
+    "Harbour Road",
+    "Mill Lane",
+    "Station Street",
+    "Orchard Way",
+    "Tannery Row",
+    "Beacon Hill",
+    "Canal Side",
+    "Foundry Street",
+    "Chapel Walk",
+    "Granary Yard",
 ];
 
 /// How many companies there are.

@@ -143,7 +143,7 @@ impl<'a> Features<'a> {
         let from = self.named.len();
         self.named.extend(entries.map(|(hash, count, name)| (Feature { hash, value: damped(count), channel }, name)));
         let added = self.named.get_mut(from..).unwrap_or_default();
-        for (f, n) in added.iter_mut() { if let Name::Word(w) = n { if COMMON.contains(&w.as_ref()) { f.value *= 0.3; } } }
+        for (f, n) in added.iter_mut() { if let Name::Word(w) = n { if COMMON.contains(&w.as_ref()) { f.value *= 0.1; } } }
         normalise(added.iter_mut().map(|(feature, _)| feature), channel);
     }
 

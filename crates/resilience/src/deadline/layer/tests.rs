@@ -3,7 +3,6 @@
 use super::*;
 use crate::deadline::GRPC_TIMEOUT;
 use http_body_util::{BodyExt as _, StreamBody};
-use probity_proto::BoxGrpcService;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 use tower::util::BoxCloneSyncService;
@@ -62,7 +61,7 @@ async fn a_nested_call_tells_its_peer_what_is_left() {
         let told = request.headers()[GRPC_TIMEOUT].to_str().unwrap().to_owned();
         Ok::<_, BoxError>(Response::builder().header("told", told).body(Body::empty()).unwrap())
     });
-    let peer: BoxGrpcService = BoxCloneSyncService::new(DeadlineLayer::client(LIMITS).layer(peer));
+    let peer = BoxCloneSyncService::new(DeadlineLayer::client(LIMITS).layer(peer));
     let handler = service_fn(move |request: Request<Body>| {
         let peer = peer.clone();
         async move {

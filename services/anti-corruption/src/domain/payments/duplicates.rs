@@ -232,7 +232,8 @@ mod tests {
             |text: &str, expect: Option<&str>| assert_eq!(normalize(text).as_deref(), expect, "{text}");
         check("INV-0012", Some("INV12"));
         check("inv 12", Some("INV12"));
-        check("2024/0007", Some("20247"));
+        check("2024/0007", Some("20240007"));
+        check("0007/2024", Some("72024"));
         check("RE 100", Some("RE100"));
         check("A0", None);
         check("A00B1", Some("A00B1"));

@@ -8,7 +8,7 @@ use crate::domain::name::{self, Keys};
 use std::collections::{HashMap, HashSet};
 
 /// Fewest words of a name that is looked for in running text.
-pub const MIN_TEXT_WORDS: usize = 2;
+const MIN_TEXT_WORDS: usize = 2;
 /// Most words of a name that is looked for in running text.
 const MAX_TEXT_WORDS: usize = 8;
 /// Fewest letters of a name that is looked for in running text.

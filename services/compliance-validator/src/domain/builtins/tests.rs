@@ -9,7 +9,10 @@ fn check(expression: &str, expect: Result<&str, &str>) {
     engine.add_policy("policy.rego".into(), format!("package p\nx := {expression}")).unwrap();
     engine.set_input(Value::new_object());
     match (engine.eval_rule("data.p.x".into()), expect) {
-        (Ok(value), Ok(text)) => assert_eq!(value.to_json_str().unwrap(), text, "{expression}"),
+        (Ok(value), Ok(text)) => {
+            let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            assert_eq!(read(&value.to_json_str().unwrap()), read(text), "{expression}");
+        }
         (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{expression}: {error}"),
         (got, expect) => panic!("{expression}: {got:?}, expected {expect:?}"),
     }

@@ -61,8 +61,8 @@ fn a_large_answer_is_cut() {
     let verdict = evaluate("deny contains {\"rule\": sprintf(\"r%d\", [i]), \"message\": \"m\"} if some i in numbers.range(1, 1000)", PLENTY);
     assert_eq!(verdict.entries.len(), MAX_ENTRIES + 1);
     assert_eq!(verdict.entries[MAX_ENTRIES].message, "and 800 more entries of `deny`");
-    let long = "x".repeat(900);
-    let verdict = evaluate(&format!("deny contains {{\"rule\": \"r\", \"message\": concat(\"\", [\"{long}\", \"{long}\"])}}"), PLENTY);
+    let long = "x".repeat(400);
+    let verdict = evaluate(&format!("deny contains {{\"rule\": \"r\", \"message\": concat(\"\", [\"{long}\", y, y])}} if y := \"{long}\""), PLENTY);
     assert_eq!(verdict.entries[0].message.chars().count(), MAX_MESSAGE + 1);
 }
 

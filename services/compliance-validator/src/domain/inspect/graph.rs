@@ -13,7 +13,7 @@ pub(super) const MAX_DEPTH: usize = 600;
 /// The rules by name, and who uses whom.
 pub(super) struct Graph {
     nodes: BTreeMap<String, NodeIndex>,
-    functions: BTreeMap<String, Place>,
+    functions: BTreeSet<String>,
     /// Every use.
     uses: DiGraph<Node, ()>,
     /// Calls of functions alone.
@@ -30,7 +30,7 @@ impl Graph {
     pub(super) fn new(rules: &[Rule]) -> Self {
         let mut graph = Self {
             nodes: BTreeMap::new(),
-            functions: BTreeMap::new(),
+            functions: BTreeSet::new(),
             uses: DiGraph::new(),
             calls: DiGraph::new(),
         };
@@ -42,7 +42,7 @@ impl Graph {
 
     fn add(&mut self, rule: &Rule) {
         if rule.head == Head::Function {
-            self.functions.entry(rule.name.clone()).or_insert(rule.place);
+            self.functions.insert(rule.name.clone());
         }
         match self.nodes.get(&rule.name) {
             Some(index) => self.uses[*index].depth = self.uses[*index].depth.max(rule.depth),
@@ -63,8 +63,8 @@ impl Graph {
     }
 
     /// A rule calls a name; false when that is no function of the policy.
-    pub(super) fn calls(&mut self, rule: &str, name: &str, _: Place) -> bool {
-        if !self.functions.contains_key(name) {
+    pub(super) fn calls(&mut self, rule: &str, name: &str) -> bool {
+        if !self.functions.contains(name) {
             return false;
         }
         self.leans_on(rule, name);
@@ -85,9 +85,10 @@ impl Graph {
     fn circle(&self, node: NodeIndex) -> PolicyError {
         let circles = kosaraju_scc(&self.calls);
         let circle = circles.iter().find(|circle| circle.contains(&node));
-        let names: BTreeSet<_> = circle.into_iter().flatten().map(|index| format!("`{}`", self.calls[*index])).collect();
+        let members = || circle.into_iter().flatten();
+        let names: BTreeSet<_> = members().map(|index| format!("`{}`", self.calls[*index])).collect();
         let names: Vec<_> = names.into_iter().take(10).collect();
-        let place = self.uses[node].place;
+        let place = members().map(|index| self.uses[*index].place).min().unwrap_or(self.uses[node].place);
         match names.as_slice() {
             [one] => place.refuse(format!("the function {one} calls itself; Rego has no recursion")),
             many => place.refuse(format!("the functions {} call each other; Rego has no recursion", many.join(", "))),

@@ -3,9 +3,10 @@
 
 use super::super::PolicyError;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// A place in the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     line: u32,
     column: u32,
@@ -60,6 +61,8 @@ pub(super) struct Rule {
     pub(super) head: Head,
     pub(super) place: Place,
     pub(super) uses: Vec<Use>,
+    /// The variables it binds somewhere.
+    pub(super) bound: BTreeSet<String>,
     /// Levels of its deepest expression.
     pub(super) depth: usize,
 }
@@ -148,12 +151,13 @@ fn import(node: &Value) -> Result<Import, PolicyError> {
     }
 }
 
-/// The rules of a module.
-pub(super) fn rules(module: &Value) -> Result<Vec<Rule>, PolicyError> {
-    list(&module["rules"]).iter().map(rule).collect()
+/// The rules of a module. Some names are in the tree as places in the source
+/// alone.
+pub(super) fn rules(module: &Value, source: &str) -> Result<Vec<Rule>, PolicyError> {
+    list(&module["rules"]).iter().map(|node| rule(node, source)).collect()
 }
 
-fn rule(node: &Value) -> Result<Rule, PolicyError> {
+fn rule(node: &Value, source: &str) -> Result<Rule, PolicyError> {
     let place = Place::of(node);
     let (form, body) = sort(node).ok_or_else(|| place.refuse("this rule cannot be read"))?;
     let (head, refr) = match (form, sort(&body["head"])) {
@@ -165,16 +169,21 @@ fn rule(node: &Value) -> Result<Rule, PolicyError> {
     };
     let name = path(refr).ok_or_else(|| place.refuse("a rule's name begins with an identifier"))?;
     let parts = name.parts.len() + usize::from(!name.whole);
-    let mut walk = Walk { uses: Vec::new(), deepest: 0, head: refr };
+    let mut walk = Walk { uses: Vec::new(), bound: BTreeSet::new(), deepest: 0, head: refr, source };
+    walk.bind(&body["head"]["Func"]["args"]);
+    walk.bind(&body["args"]);
     walk.node(body, 0);
-    Ok(Rule { name: name.root().to_owned(), parts, head, place, uses: walk.uses, depth: walk.deepest })
+    let (uses, bound, depth) = (walk.uses, walk.bound, walk.deepest);
+    Ok(Rule { name: name.root().to_owned(), parts, head, place, uses, bound, depth })
 }
 
 /// Collects what a rule uses.
 struct Walk<'a> {
     uses: Vec<Use>,
+    bound: BTreeSet<String>,
     deepest: usize,
     head: &'a Value,
+    source: &'a str,
 }
 
 impl<'a> Walk<'a> {
@@ -186,7 +195,10 @@ impl<'a> Walk<'a> {
             Value::Object(fields) => match sort(node) {
                 Some(("Call", body)) => self.call(body, depth + 1),
                 Some(("Var" | "RefDot" | "RefBrack", _)) => self.reference(node, depth + 1),
-                Some((_, body)) => self.node(body, depth + 1),
+                Some((sort, body)) => {
+                    self.binder(sort, body);
+                    self.node(body, depth + 1);
+                }
                 None if fields.contains_key("refr") && fields.contains_key("as") => self.with(node, depth),
                 None => fields.values().for_each(|value| self.node(value, depth)),
             },
@@ -215,11 +227,47 @@ impl<'a> Walk<'a> {
         match sort(node) {
             Some(("RefDot", body)) => self.indexes(&body["refr"], depth),
             Some(("RefBrack", body)) => {
+                self.bind(&body["index"]);
                 self.node(&body["index"], depth);
                 self.indexes(&body["refr"], depth);
             }
             Some(("Var", _)) => {}
             _ => self.node(node, depth),
+        }
+    }
+
+    /// Notes the variables an expression of some sort gives a value to.
+    fn binder(&mut self, sort: &str, body: &'a Value) {
+        match sort {
+            "AssignExpr" => {
+                self.bind(&body["lhs"]);
+                if body["op"] == "Eq" {
+                    self.bind(&body["rhs"]);
+                }
+            }
+            "SomeIn" | "Every" => {
+                self.bind(&body["key"]);
+                self.bind(&body["value"]);
+            }
+            "SomeVars" => self.bind(&body["vars"]),
+            _ => {}
+        }
+    }
+
+    /// Every variable of a pattern, and a name that is there as a place alone.
+    fn bind(&mut self, pattern: &Value) {
+        match pattern {
+            Value::Array(items) => items.iter().for_each(|item| self.bind(item)),
+            Value::Object(fields) => match (sort(pattern), &pattern["start"], &pattern["end"]) {
+                (Some(("Var", body)), ..) => self.bound.extend(text(&body["value"])),
+                (_, Value::Number(start), Value::Number(end)) => {
+                    let place = |n: &serde_json::Number| n.as_u64().and_then(|n| usize::try_from(n).ok());
+                    let name = place(start).zip(place(end)).and_then(|(start, end)| self.source.get(start..end));
+                    self.bound.extend(name.map(ToOwned::to_owned));
+                }
+                _ => fields.values().for_each(|value| self.bind(value)),
+            },
+            _ => {}
         }
     }
 

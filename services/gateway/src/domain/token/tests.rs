@@ -70,7 +70,8 @@ fn times_are_kept_within_the_leeway() {
     check("exp", i64::MIN, Err(Refused::Expired));
     check("nbf", i64::MAX, Err(Refused::TooEarly));
     let old = with(with(claims(), "iat", json!(NOW_S - 900)), "nbf", json!(NOW_S - 900));
-    let ended = |ago: i64| key(1).verify(&sign(&header(), &with(old.clone(), "exp", json!(NOW_S - ago))), NOW);
+    let ended =
+        |ago: i64| key(1).verify(&sign(&header(), &with(old.clone(), "exp", json!(NOW_S - ago))), NOW);
     assert!(ended(29).is_ok());
     assert_eq!(ended(30).err(), Some(Refused::Expired));
 }
@@ -81,7 +82,8 @@ fn hostile_headers_are_refused() {
         let token = sign(&header, &claims());
         assert_eq!(key(1).verify(&token, NOW).err(), Some(expect), "{header}");
     };
-    for alg in ["none", "None", "", "HS256", "RS256", "ES256", "EdDSA ", "eddsa", "EDDSA", "Ed25519", "Ed448"] {
+    for alg in ["none", "None", "", "HS256", "RS256", "ES256", "EdDSA ", "eddsa", "EDDSA", "Ed25519", "Ed448"]
+    {
         check(with(header(), "alg", json!(alg)), Refused::Foreign);
     }
     for typ in ["JWT", "jwt", "", "AT+JWT", "probity-caller+jwt", "application/at+jwt"] {
@@ -131,7 +133,11 @@ fn hostile_claims_are_refused() {
     check("aud", json!(["probity-api"]), Refused::Malformed);
     check("exp", json!("9999999999"), Refused::Malformed);
     check("exp", json!(1e300), Refused::Malformed);
-    check("exp", json!(NOW_S + 60).to_string().parse::<f64>().map(|f| json!(f + 0.5)).unwrap(), Refused::Malformed);
+    check(
+        "exp",
+        json!(NOW_S + 60).to_string().parse::<f64>().map(|f| json!(f + 0.5)).unwrap(),
+        Refused::Malformed,
+    );
     check("sub", json!("services/orchestrator"), Refused::Claims);
     check("sub", json!("users/"), Refused::Claims);
     check("sub", json!("users/a\nb"), Refused::Claims);

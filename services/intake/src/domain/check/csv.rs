@@ -182,12 +182,15 @@ impl CsvCheck {
         self.start_row();
     }
 
-    /// Good enough to name a column to a person: separators within quotes are rare.
     fn header_names(&self) -> Vec<String> {
         let delimiter = self.format.map_or(b',', |format| format.delimiter);
-        let name =
-            |field: &[u8]| String::from_utf8_lossy(field).trim().trim_matches('"').chars().take(64).collect();
-        self.row.split(|b| *b == delimiter).map(name).collect()
+        let mut quoted = false;
+        let fields = self.row.split(|b| {
+            quoted ^= *b == b'"';
+            *b == delimiter && !quoted
+        });
+        let name = |field: &[u8]| String::from_utf8_lossy(field).trim().trim_matches('"').chars().take(64).collect();
+        fields.map(name).collect()
     }
 
     /// A header names columns: none of its fields is a number or a date.

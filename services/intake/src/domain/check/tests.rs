@@ -43,7 +43,7 @@ fn tenders() {
     bad("ocid,title\n1,2\n", "1: column 1 (byte 0): a value is expected, not `o`");
     bad("{\"a\":1} x", "1: column 9 (byte 8): something follows");
     bad("{\n  \"a\": 1,\n}", "3: column 1 (byte 12): a key in quotes is expected, not `}`");
-    bad("{\"releases\":[{\"ocid\":\"1\"},{\"oc", "1: column 31 (byte 30): breaks off within a string");
+    bad("{\"releases\":[{\"ocid\":\"1\"},{\"oc", "1: column 31 (byte 30): the JSON breaks off within a string");
     bad("{\"é\": é}", "1: column 7 (byte 7): a value is expected");
     bad("\u{FEFF}{]", "1: column 2 (byte 4): a key");
     bad("{\n\"a\": {\n} {", "3: column 3 (byte 11): a comma or the end of the object");
@@ -128,7 +128,7 @@ fn payments() {
     good("\n\nid\tamount\n\n1\t2\n\n");
     good("id,note\n1,\"a \"\"quote\"\", a comma\nand a line\"\n2,\"\"\r\n3,\"x\"");
     good("id,amount\r1,2\r3,4\r");
-    good("id,\"1,5\",é\n1,2,3\n");
+    good("id,\"a,5\",é\n1,2,3\n");
     good("reference\nA-1\n");
 
     let bad = |text: &str, problem: &str| expect(Kind::Payment, text, false, &[problem]);
@@ -242,9 +242,10 @@ proptest! {
     fn a_decided_check_does_not_change_its_mind(kind in kinds(), one in documents(), two in documents()) {
         let mut short = Check::new(kind);
         short.feed(&one);
-        prop_assume!(short.is_decided());
-        prop_assert!(!short.finish().usable);
-        prop_assert!(!check(kind, &[one, two].concat()).usable);
+        if short.is_decided() {
+            prop_assert!(!short.finish().usable);
+            prop_assert!(!check(kind, &[one, two].concat()).usable);
+        }
     }
 
     #[test]
