@@ -1,1 +1,12 @@
-//! Helpers for the integration, scenario and crash tests.
+//! What the tests of the whole platform share: the platform as one process and
+//! as one process a service, a load of generated items, and the independent
+//! checker that reads the stores afterwards.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test has nobody to hand an error to
+
+pub mod checker;
+pub mod load;
+pub mod sandbox;
+
+pub use load::Load;
+pub use sandbox::{Embedded, Separate};

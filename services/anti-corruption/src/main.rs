@@ -1,3 +1,5 @@
 //! The anti-corruption binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    probity_runtime::App::main::<probity_anti_corruption::AntiCorruption>()
+}

@@ -79,7 +79,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// A damaged log.
+    /// A damaged log; takes what does not fit by value to stand in `map_err`.
+    #[allow(clippy::needless_pass_by_value)]
     pub(crate) fn damaged(what: impl ToString) -> Self {
         Self::Damaged { what: what.to_string() }
     }

@@ -25,6 +25,7 @@ mod error;
 mod log;
 mod metrics;
 mod nodes;
+mod offline;
 mod receipt;
 mod store;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use check::{check, check_with_witness};
 pub use config::Config;
 pub use domain::check::CheckReport;
 pub use error::Error;
+pub use offline::{check_folder, folder_key};
 pub use store::MIGRATIONS;
 
 use crate::api::Api;

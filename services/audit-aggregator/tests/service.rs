@@ -1,7 +1,7 @@
 //! The service over gRPC, as its peers and the gateway see it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use probity_audit_aggregator::AuditAggregator;
+use probity_audit_aggregator::{AuditAggregator, Config, MIGRATIONS, check_folder, folder_key};
 use probity_merkle::{
     Checkpoint, Hash, KeySource, VerifierKey, receipt, verify_consistency, verify_inclusion,
 };
@@ -13,6 +13,7 @@ use probity_proto::audit::{
 };
 use probity_runtime::fault_of;
 use probity_runtime::testing::{Harness, ctx};
+use probity_storage::{Db, DbConfig};
 use probity_types::{Ctx, Fault, FaultKind, Role};
 use uuid::Uuid;
 
@@ -145,6 +146,27 @@ async fn the_log_and_its_key_survive_a_restart() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(secret).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_is_checked_without_the_service() {
+    let harness = start().await;
+    append(&harness, 0..40).await;
+    let key = key(&harness).await;
+    let open = check_folder(harness.dir(), &key, None).await.unwrap_err();
+    assert!(format!("{open:#}").contains("in use by another process"), "{open:#}");
+    let dir = harness.stop().await;
+    assert_eq!(folder_key(&dir, &Config::default()).unwrap(), key);
+    assert!(check_folder(&dir, &key, None).await.unwrap().intact);
+
+    let file = dir.join("audit-aggregator/audit-aggregator.db");
+    let db = Db::open(&DbConfig::sqlite(file), "audit-aggregator", MIGRATIONS).await.unwrap();
+    let edit = "UPDATE entry SET leaf = (SELECT leaf FROM entry WHERE idx = 3) WHERE idx = 7";
+    db.write(move |tx| Box::pin(async move { tx.execute(edit, Vec::new()).await })).await.unwrap();
+    db.close().await;
+    let report = check_folder(&dir, &key, None).await.unwrap();
+    assert_eq!((report.intact, report.first_bad_index), (false, Some(7)), "{}", report.problem);
+    assert!(check_folder(&dir.join("keys"), &key, None).await.is_err());
 }
 
 #[tokio::test]

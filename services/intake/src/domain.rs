@@ -8,6 +8,7 @@ pub mod filename;
 pub mod media;
 pub mod name;
 pub mod page;
+pub mod report;
 
 use crate::domain::name::Hash;
 use probity_types::Micros;

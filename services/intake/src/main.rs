@@ -1,3 +1,5 @@
 //! The intake binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    probity_runtime::App::main::<probity_intake::Intake>()
+}

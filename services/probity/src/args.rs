@@ -143,8 +143,8 @@ pub enum CaseCommand {
         #[arg(long, value_enum)]
         disposition: Disposition,
         /// Why.
-        #[arg(long, default_value = "")]
-        note: String,
+        #[arg(long)]
+        note: Option<String>,
     },
     /// Cancel a case; what was done is taken back.
     Cancel {
@@ -175,8 +175,8 @@ pub struct OpenArgs {
     #[arg(long)]
     pub subject: Option<String>,
     /// Definition to run instead of the shipped one for the kind.
-    #[arg(long, default_value = "")]
-    pub definition: String,
+    #[arg(long)]
+    pub definition: Option<String>,
     /// How the tenders of a file are held together.
     #[arg(long, value_enum, default_value_t = Form::Auto)]
     pub format: Form,
@@ -285,8 +285,8 @@ pub enum WorkflowCommand {
         /// Its name, with or without `definitions/`.
         name: String,
         /// Content hash of a version; the newest without it.
-        #[arg(long, default_value = "")]
-        version: String,
+        #[arg(long)]
+        version: Option<String>,
     },
     /// Register a definition; it becomes the newest version of its name.
     Register {

@@ -72,7 +72,7 @@ impl CallFailure {
             let _ = writeln!(text, "  field    {}: {}", violation.field, violation.description);
         }
         let _ = writeln!(text, "  status   {}", self.code_name());
-        if let Some(after) = fault.retry_after.filter(|after| !after.is_zero()) {
+        if let Some(after) = fault.retry_after.filter(|_| fault.code != OUR_OWN) {
             let _ = writeln!(text, "  wait     {} s before trying again", after.as_secs().max(1));
         }
         let _ = writeln!(text, "  request  {}", self.request_id);
@@ -95,9 +95,9 @@ impl CallFailure {
     #[must_use]
     pub fn code_name(&self) -> String {
         let fault = self.fault();
-        let name = format!("{:?}", self.status.code());
+        let name = grpc_name(self.status.code());
         // A failure that our own client met carries no code of the platform.
-        if fault.code == "RUN-0001" {
+        if fault.code == OUR_OWN {
             name
         } else {
             format!("{} {name} (docs/errors/{}.md)", fault.code, fault.code)
@@ -117,6 +117,21 @@ impl CallFailure {
                 | FaultKind::Timeout
         )
     }
+}
+
+/// The code of what our own client met: no platform said it.
+const OUR_OWN: &str = "RUN-0001";
+
+/// The name of a gRPC status as the specification writes it: `NOT_FOUND`.
+fn grpc_name(code: tonic::Code) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
 }
 
 fn advice(kind: FaultKind, server: &str) -> Option<String> {
@@ -186,7 +201,10 @@ mod tests {
             let text = call(probity_runtime::status(Fault::new(kind, "TST-0001", "why")));
             assert!(text.starts_with("error: could not get the case: "), "{text}");
         }
-        assert!(call(Status::unavailable("")).contains("is the platform running at http://h:1"));
+        let silent = call(Status::unavailable(""));
+        assert!(silent.contains("is the platform running at http://h:1"), "{silent}");
+        assert!(silent.contains("status   UNAVAILABLE\n") && !silent.contains("wait"), "{silent}");
+        assert!(call(Status::failed_precondition("")).contains("FAILED_PRECONDITION"));
     }
 
     #[test]

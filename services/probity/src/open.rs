@@ -135,10 +135,8 @@ pub(crate) struct Wish {
 impl Wish {
     fn new(args: &OpenArgs, document: &Document) -> Self {
         let subject = args.subject.clone().unwrap_or_else(|| document.subject.clone());
-        let definition = match args.definition.as_str() {
-            "" => String::new(),
-            name => crate::values::name("definitions", name),
-        };
+        let definition = args.definition.as_ref().map(|name| crate::values::name("definitions", name));
+        let definition = definition.unwrap_or_default();
         let mut wish = Self { kind: args.kind, subject, definition, key: String::new() };
         wish.key = match &args.key {
             Some(key) if document.number == 1 => key.clone(),
@@ -277,7 +275,7 @@ mod tests {
             files: Vec::new(),
             key: key.map(ToOwned::to_owned),
             subject: subject.map(ToOwned::to_owned),
-            definition: String::new(),
+            definition: None,
             format: Form::Auto,
             jobs: 1,
         }
@@ -305,7 +303,7 @@ mod tests {
             key(args(None, Some("other")), &base),
             key(args(None, None), &document(1, "b.txt", "text")),
             key(args(None, None), &document(1, "a.txt", "text.")),
-            key(OpenArgs { definition: "mine".into(), ..args(None, None) }, &base),
+            key(OpenArgs { definition: Some("mine".into()), ..args(None, None) }, &base),
             key(OpenArgs { kind: Kind::Message, ..args(None, None) }, &base),
         ] {
             assert_ne!(derived, other);

@@ -97,7 +97,8 @@ impl Ran {
 
     #[track_caller]
     fn json(&self) -> Value {
-        serde_json::from_slice(&self.0.stdout).unwrap_or_else(|e| panic!("{e}: {} {}", self.out(), self.err()))
+        serde_json::from_slice(&self.0.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {} {}", self.out(), self.err()))
     }
 
     fn json_lines(&self) -> Vec<Value> {
@@ -198,11 +199,15 @@ fn shows_and_lists(platform: &Platform, clean: &str, suspect: &str) {
     assert!(!show["case"]["waiting"].is_null(), "{show:#}");
     assert!(!show["history"].as_array().unwrap().is_empty());
     let id = suspect.strip_prefix("cases/").unwrap();
-    platform.run(&["case", "show", id]).expect(0, &[suspect, "Findings (1)", "R018", "Policies say", "History"]);
+    platform
+        .run(&["case", "show", id])
+        .expect(0, &[suspect, "Findings (1)", "R018", "Policies say", "History"]);
     platform.run(&["case", "show", clean, "--watch"]).expect(0, &["resolved", "→"]);
     let listed = platform.run(&["case", "list", "--all", "-o", "json"]).expect(0, &[]).json_lines();
     assert_eq!(listed.len(), 7);
-    platform.run(&["case", "list", "--state", "resolved", "--kind", "tender"]).expect(0, &["resolved", "tender"]);
+    platform
+        .run(&["case", "list", "--state", "resolved", "--kind", "tender"])
+        .expect(0, &["resolved", "tender"]);
     let waiting = platform.run(&["case", "list", "--waiting", "-o", "json"]).expect(0, &[]).json_lines();
     assert!(waiting.iter().any(|case| case["name"] == suspect));
 }
@@ -225,7 +230,11 @@ fn proves(platform: &Platform, clean: &str) {
     let key = platform.run(&["audit", "checkpoint", "-o", "json"]).expect(0, &[]).json();
     let key = key["logKey"]["verifierKey"].as_str().unwrap().to_owned();
     let offline = |args: &[&str]| {
-        Ran(Command::new(PROBITY).args(["audit", "verify", text(&file), "--offline"]).args(args).output().unwrap())
+        Ran(Command::new(PROBITY)
+            .args(["audit", "verify", text(&file), "--offline"])
+            .args(args)
+            .output()
+            .unwrap())
     };
     offline(&[]).expect(0, &["verified", clean, "compare it with the log's"]);
     offline(&["--key", &key]).expect(0, &["verified", "pinned key"]);
@@ -289,7 +298,8 @@ fn a_demonstration_goes_on_where_it_was_killed() {
     first.wait().unwrap();
     assert!(cases.unwrap().unwrap().starts_with("opened 16 cases"));
 
-    let ran = Ran(demo(&data).output().unwrap()).expect(0, &["opened 16 cases", "verified offline", "READY http://"]);
+    let ran = Ran(demo(&data).output().unwrap())
+        .expect(0, &["opened 16 cases", "verified offline", "READY http://"]);
     let table = ran.out();
     let rows = table.lines().filter(|line| line.trim_start().starts_with("case_")).count();
     assert_eq!(rows, 16, "{table}");

@@ -30,7 +30,11 @@ fn check(items: impl Iterator<Item = Item>) {
         let found = found(&item);
         if planted != found {
             let what = &item.expected().planted;
-            wrong.push(format!("{} {}: planted {planted:?} {what:?}, found {found:?}", item.kind(), item.filename()));
+            wrong.push(format!(
+                "{} {}: planted {planted:?} {what:?}, found {found:?}",
+                item.kind(),
+                item.filename()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use probity_proto::access;
 use probity_resilience::deadline::{GRPC_TIMEOUT, format_timeout};
 use probity_runtime::{CALLER_HEADER, IDEMPOTENCY_KEY, REQUEST_ID};
-use probity_types::{Ctx, Fault, FaultKind, Roles};
+use probity_types::{Ctx, Fault, Roles};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,12 +94,9 @@ impl Door {
     ) -> Result<HeaderMap, Fault> {
         let mut headers = HeaderMap::with_capacity(8);
         let mut put = |name: &'static str, text: &str| {
-            let value = HeaderValue::from_str(text).map_err(|e| {
-                let why = format!("the header {name} of a call inside cannot be made");
-                Fault::new(FaultKind::Internal, "GTW-0024", why).with_source(e)
-            })?;
+            let value = HeaderValue::from_str(text).map_err(|_| Error::OwnHeader(name))?;
             headers.insert(name, value);
-            Ok::<_, Fault>(())
+            Ok::<_, Error>(())
         };
         put(CALLER_HEADER, &self.minter.mint(&admitted.ctx)?)?;
         put(REQUEST_ID, &arrival.request_id)?;

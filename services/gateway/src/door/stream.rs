@@ -15,7 +15,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, header};
-use probity_types::{Fault, FaultKind};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
@@ -106,7 +105,7 @@ impl Writer {
         let next = tokio::select! {
             biased;
             next = messages.next() => next?,
-            () = self.stop.cancelled() => return Some(Err(stopping().into())),
+            () = self.stop.cancelled() => return Some(Err(Error::Stopping.into())),
         };
         Some(next.map_err(Refusal::from).and_then(|message| Ok(self.line(message)?)))
     }
@@ -130,14 +129,6 @@ impl Writer {
             Form::Lines | Form::Bytes => format!("{{\"error\":{problem}}}\n").into(),
         }
     }
-}
-
-fn stopping() -> Fault {
-    Fault::new(
-        FaultKind::Unavailable,
-        "GTW-0025",
-        "the gateway is shutting down; ask again from where you are",
-    )
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ mod tests {
         fn cleaning_twice_changes_nothing(name in "\\PC{0,60}|[\\x00-\\x20a.\u{202A}-\u{202E}]{0,60}") {
             let once = clean(&name).unwrap();
             prop_assert!(!once.chars().any(misleads));
-            prop_assert_eq!(clean(&once), Ok(once.clone()));
+            prop_assert_eq!(clean(&once), Ok(once));
         }
     }
 }

@@ -18,7 +18,9 @@ pub(crate) async fn run(client: &Client, command: CaseCommand, out: Output) -> R
         CaseCommand::List(args) => list(client, &args, out).await,
         CaseCommand::Show { id, watch: false } => show::show(client, &values::name("cases", &id), out).await,
         CaseCommand::Show { id, watch: true } => show::watch(client, &values::name("cases", &id), out).await,
-        CaseCommand::Close { id, disposition, note } => close(client, &id, disposition, note, out).await,
+        CaseCommand::Close { id, disposition, note } => {
+            close(client, &id, disposition, note.unwrap_or_default(), out).await
+        }
         CaseCommand::Cancel { id, reason } => cancel(client, &id, reason, out).await,
     }
 }

@@ -19,7 +19,9 @@ const DEFINITION: &str = "probity.orchestrator.v1.Definition";
 pub(crate) async fn run(client: &Client, command: WorkflowCommand, out: Output) -> Result<(), Failure> {
     match command {
         WorkflowCommand::List => list(client, out).await,
-        WorkflowCommand::Show { name, version } => show(client, &name, version, out).await,
+        WorkflowCommand::Show { name, version } => {
+            show(client, &name, version.unwrap_or_default(), out).await
+        }
         WorkflowCommand::Register { file } => register(client, &file, false, out).await,
         WorkflowCommand::Lint { file } => register(client, &file, true, out).await,
     }

@@ -20,9 +20,10 @@ pub const BUCKETS: usize = 1 << BUCKET_BITS;
 /// Letters in a group.
 const GROUP_CHARS: usize = 4;
 /// What one sign weighs, relative to a channel of unit length.
-const SIGN_SCALE: f32 = 0.1;
+const SIGN_SCALE: f32 = 0.15;
 /// How the channels weigh against each other before learning.
 const SCALES: [f32; 3] = [1.0, 1.0, 1.0];
+const SHORT_SCALE: f32 = 1.0;
 const SHORT_WORDS: usize = 40;
 /// Different tokens of one channel beyond this are not counted: a bound on
 /// memory, far above any honest message.
@@ -122,8 +123,6 @@ impl<'a> Features<'a> {
         let mut features = Self::default();
         let words = std::mem::take(&mut reading.words.entries);
         features.groups(&words);
-        let from = features.named.len();
-        let _ = from;
         features.channel(Channel::Word, words.into_iter().map(|e| (e.hash, e.count, Name::Word(e.item))));
         let pairs = std::mem::take(&mut reading.pairs.entries);
         features.channel(
@@ -131,6 +130,7 @@ impl<'a> Features<'a> {
             pairs.into_iter().map(|e| (e.hash, e.count, Name::Pair(e.item.0, e.item.1))),
         );
         features.signs(message, &counts, &reading.shapes);
+        if counts.words <= SHORT_WORDS { let extra: Vec<Feature> = features.named.iter().filter(|(f,_)| f.channel==Channel::Word).map(|(f,_)| Feature{hash: mix(f.hash ^ 0x5bd1_e995), value: f.value*SHORT_SCALE, channel: Channel::Group}).collect(); features.groups.extend(extra); }
         features
     }
 
@@ -143,7 +143,6 @@ impl<'a> Features<'a> {
         let from = self.named.len();
         self.named.extend(entries.map(|(hash, count, name)| (Feature { hash, value: damped(count), channel }, name)));
         let added = self.named.get_mut(from..).unwrap_or_default();
-        for (f, n) in added.iter_mut() { if let Name::Word(w) = n { if COMMON.contains(&w.as_ref()) { f.value *= 0.1; } } }
         normalise(added.iter_mut().map(|(feature, _)| feature), channel);
     }
 
@@ -351,4 +350,3 @@ impl Hasher for Hashed {
     }
 }
 
-const COMMON: [&str; 106] = ["the","of","and","to","a","in","is","you","that","it","he","was","for","on","are","as","with","his","they","i","at","be","this","have","from","or","had","by","not","but","what","all","were","we","when","there","can","an","which","their","if","do","will","each","about","how","up","out","them","then","she","many","some","so","these","would","other","into","has","more","her","two","him","see","could","no","than","been","its","who","did","may","down","only","way","very","after","our","just","where","most","know","me","my","us","any","s","t","d","re","m","ll","ve","here","over","such","also","much","before","too","same","am","does","yes","your","now"];

@@ -298,7 +298,6 @@ pub(super) const PHRASES: &[Phrases] = &[
             "shredding the",
             "deleted the emails",
             "delete this email",
-            "no paper trail",
             "hush money",
             "schweigegeld*",
             "vertuscht*",

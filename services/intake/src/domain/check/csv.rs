@@ -189,7 +189,8 @@ impl CsvCheck {
             quoted ^= *b == b'"';
             *b == delimiter && !quoted
         });
-        let name = |field: &[u8]| String::from_utf8_lossy(field).trim().trim_matches('"').chars().take(64).collect();
+        let name =
+            |field: &[u8]| String::from_utf8_lossy(field).trim().trim_matches('"').chars().take(64).collect();
         fields.map(name).collect()
     }
 

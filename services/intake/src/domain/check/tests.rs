@@ -43,7 +43,10 @@ fn tenders() {
     bad("ocid,title\n1,2\n", "1: column 1 (byte 0): a value is expected, not `o`");
     bad("{\"a\":1} x", "1: column 9 (byte 8): something follows");
     bad("{\n  \"a\": 1,\n}", "3: column 1 (byte 12): a key in quotes is expected, not `}`");
-    bad("{\"releases\":[{\"ocid\":\"1\"},{\"oc", "1: column 31 (byte 30): the JSON breaks off within a string");
+    bad(
+        "{\"releases\":[{\"ocid\":\"1\"},{\"oc",
+        "1: column 31 (byte 30): the JSON breaks off within a string",
+    );
     bad("{\"é\": é}", "1: column 7 (byte 7): a value is expected");
     bad("\u{FEFF}{]", "1: column 2 (byte 4): a key");
     bad("{\n\"a\": {\n} {", "3: column 3 (byte 11): a comma or the end of the object");
@@ -102,17 +105,17 @@ fn long(kind: Kind, head: &[u8], filler: &[u8], bytes: usize, tail: &[u8]) -> Ve
 #[test]
 fn lines_of_many_mib_are_refused() {
     let filler = vec![b'x'; 1 << 20];
-    let verdict = long(Kind::Tender, b"{\"a\":\"", &filler, 20 << 20, b"\"}");
+    let verdict = long(Kind::Tender, b"{\"a\":\"", &filler, 17 << 20, b"\"}");
     assert!(
         !verdict.usable && verdict.problems.first[0].reason.contains("longer than 16 MiB"),
         "{verdict:?}"
     );
-    let verdict = long(Kind::Tender, b"{}\n{\"a\":\"", &filler, 20 << 20, b"\"}\n{}\n");
+    let verdict = long(Kind::Tender, b"{}\n{\"a\":\"", &filler, 17 << 20, b"\"}\n{}\n");
     assert!(
         verdict.usable && verdict.problems.count == 1 && verdict.problems.first[0].line == 2,
         "{verdict:?}"
     );
-    let verdict = long(Kind::Message, b"Subject: x\n\n", &filler, 20 << 20, b"");
+    let verdict = long(Kind::Message, b"Subject: x\n\n", &filler, 17 << 20, b"");
     assert!(!verdict.usable && verdict.problems.first[0].line == 3, "{verdict:?}");
     let verdict = long(Kind::Payment, b"id,amount\na,1\n", &filler, 4 << 20, b"\nb,2\n");
     assert!(verdict.usable && verdict.problems.first[0].reason.contains("longer than 64 KiB"), "{verdict:?}");
@@ -234,7 +237,7 @@ proptest! {
         let verdict = check(kind, &document);
         let lines = document.iter().filter(|b| matches!(b, b'\n' | b'\r')).count() as u64 + 1;
         prop_assert!(verdict.usable || verdict.problems.count > 0);
-        prop_assert!(verdict.problems.count as usize >= verdict.problems.first.len());
+        prop_assert!(verdict.problems.count >= verdict.problems.first.len() as u64);
         prop_assert!(verdict.problems.first.iter().all(|p| p.line <= lines && !p.reason.is_empty()));
     }
 

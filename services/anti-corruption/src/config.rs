@@ -1,0 +1,65 @@
+//! `[anti_corruption]`.
+
+use crate::domain::Settings;
+use probity_runtime::ServiceConfig;
+use serde::{Deserialize, Serialize};
+
+/// The configuration of the service.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Bytes of all documents of one investigation together.
+    pub max_input_bytes: usize,
+    /// Investigations in work at once; more wait.
+    pub max_concurrent: usize,
+    /// Bytes of the documents of one watchlist together.
+    pub max_watchlist_bytes: usize,
+    /// Thresholds of the rules and bounds of what is kept.
+    pub rules: Settings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_input_bytes: 256 * 1024 * 1024,
+            max_concurrent: 8,
+            max_watchlist_bytes: 64 * 1024 * 1024,
+            rules: Settings::default(),
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn validate(&self) -> Result<(), String> {
+        within("max_input_bytes", self.max_input_bytes, 1_024, 2 * 1024 * 1024 * 1024)?;
+        within("max_concurrent", self.max_concurrent, 1, 1_024)?;
+        within("max_watchlist_bytes", self.max_watchlist_bytes, 1_024, 1024 * 1024 * 1024)?;
+        self.rules.validate().map_err(|error| format!("rules.{error}"))
+    }
+}
+
+fn within(key: &str, value: usize, least: usize, most: usize) -> Result<(), String> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{key} is {value}; it must be from {least} to {most}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_named() {
+        let check = |change: fn(&mut Config), key: &str| {
+            let mut config = Config::default();
+            change(&mut config);
+            assert!(config.validate().is_err_and(|error| error.contains(key)), "{key}");
+        };
+        assert_eq!(Config::default().validate(), Ok(()));
+        check(|config| config.max_input_bytes = 0, "max_input_bytes");
+        check(|config| config.max_concurrent = 0, "max_concurrent");
+        check(|config| config.max_watchlist_bytes = usize::MAX, "max_watchlist_bytes");
+        check(|config| config.rules.max_rows = 0, "rules.max_rows");
+    }
+}

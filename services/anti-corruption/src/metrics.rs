@@ -1,0 +1,80 @@
+//! Every metric of the service.
+
+use crate::domain::{Kind, Outcome};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use std::time::Duration;
+
+/// The metrics, registered once. Clones count into the same ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    investigations: IntCounterVec,
+    findings: IntCounterVec,
+    items: IntCounterVec,
+    duration: Histogram,
+    screened: IntCounterVec,
+    entries: IntGauge,
+    imports_refused: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let buckets = vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0];
+        let duration = HistogramOpts::new(
+            "anticorruption_investigation_duration_seconds",
+            "Time from reading the documents of a case to its stored findings.",
+        );
+        let metrics = Self {
+            investigations: counters("anticorruption_investigations_total", "Investigations by kind of case.", &["kind"])?,
+            findings: counters("anticorruption_findings_total", "Findings by rule and severity.", &["rule", "severity"])?,
+            items: counters("anticorruption_items_total", "Items of documents by what became of them.", &["kind", "outcome"])?,
+            duration: Histogram::with_opts(duration.buckets(buckets))?,
+            screened: counters("anticorruption_names_screened_total", "Names screened on request.", &["outcome"])?,
+            entries: IntGauge::new("anticorruption_watchlist_entries", "Entries of all loaded watchlists.")?,
+            imports_refused: IntCounter::new(
+                "anticorruption_watchlist_imports_refused_total",
+                "Watchlists that were refused because they could not be trusted.",
+            )?,
+        };
+        registry.register(Box::new(metrics.investigations.clone()))?;
+        registry.register(Box::new(metrics.findings.clone()))?;
+        registry.register(Box::new(metrics.items.clone()))?;
+        registry.register(Box::new(metrics.duration.clone()))?;
+        registry.register(Box::new(metrics.screened.clone()))?;
+        registry.register(Box::new(metrics.entries.clone()))?;
+        registry.register(Box::new(metrics.imports_refused.clone()))?;
+        Ok(metrics)
+    }
+
+    /// An investigation was stored.
+    pub(crate) fn investigated(&self, kind: Kind, outcome: &Outcome, took: Duration) {
+        let kind = kind.as_str();
+        self.investigations.with_label_values(&[kind]).inc();
+        self.items.with_label_values(&[kind, "read"]).inc_by(outcome.items_read);
+        self.items.with_label_values(&[kind, "refused"]).inc_by(outcome.items_refused);
+        for finding in &outcome.findings {
+            self.findings.with_label_values(&[finding.rule, finding.severity.as_str()]).inc();
+        }
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// A name was screened against so many lists.
+    pub(crate) fn screened(&self, lists: usize, hits: usize) {
+        let outcome = match (lists, hits) {
+            (0, _) => "unchecked",
+            (_, 0) => "clear",
+            _ => "hit",
+        };
+        self.screened.with_label_values(&[outcome]).inc();
+    }
+
+    /// How many entries are loaded now.
+    pub(crate) fn loaded(&self, entries: usize) {
+        self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+
+    /// A watchlist was refused.
+    pub(crate) fn import_refused(&self) {
+        self.imports_refused.inc();
+    }
+}

@@ -1,0 +1,150 @@
+//! The platform as its users run it: real binaries on free ports.
+
+use probity_cli::client::Client;
+use probity_testkit::{Child, eventually, free_port};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long a start may take on a busy machine.
+const START: Duration = Duration::from_secs(30);
+/// How long the client goes on trying when nobody answers: longer than a restart.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The services of the platform in the order they are started.
+pub const SERVICES: [&str; 7] = [
+    "audit-aggregator",
+    "intake",
+    "spam-detection",
+    "anti-corruption",
+    "compliance-validator",
+    "orchestrator",
+    "gateway",
+];
+
+/// A binary of this build.
+///
+/// # Panics
+/// When it has not been built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    let dir = test.ancestors().find(|dir| dir.join("probity").is_file());
+    let dir = dir.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` first"));
+    dir.join(name)
+}
+
+/// `probity dev` as a process.
+pub struct Embedded {
+    child: Child,
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// The data folder.
+    pub dir: PathBuf,
+}
+
+impl Embedded {
+    /// Starts it on a folder and waits until it is ready.
+    pub async fn start(dir: &Path) -> Self {
+        let mut command = Command::new(binary("probity"));
+        command.args(["dev", "--port", "0", "--no-samples", "--data"]).arg(dir);
+        let mut child = Child::spawn(command);
+        let line = child.wait_for_line(START, |line| line.starts_with("READY ")).await;
+        let url = line.split_whitespace().nth(1).expect("an address").to_owned();
+        Self { child, url, dir: dir.to_owned() }
+    }
+
+    /// A client with the administrator's token.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        client(&self.url, &self.dir.join("token"))
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// SIGKILL.
+    pub async fn kill(self) {
+        self.child.kill().await;
+    }
+
+    /// SIGTERM; everything must end by itself.
+    pub async fn stop(self) {
+        let exit = self.child.terminate(Duration::from_secs(40)).await;
+        assert!(exit.status.success(), "it did not stop cleanly:\n{}", exit.output.join("\n"));
+    }
+}
+
+fn client(url: &str, token: &Path) -> Client {
+    let token = std::fs::read_to_string(token).expect("the token file");
+    Client::with_token(url, token.trim(), PATIENCE).expect("a client")
+}
+
+/// One process a service.
+pub struct Separate {
+    children: BTreeMap<&'static str, Child>,
+    ports: BTreeMap<&'static str, u16>,
+    databases: BTreeMap<&'static str, String>,
+    /// The data folder.
+    pub dir: PathBuf,
+}
+
+impl Separate {
+    /// Starts every service. `databases` names the PostgreSQL of services that do
+    /// not use SQLite.
+    pub async fn start(dir: &Path, databases: BTreeMap<&'static str, String>) -> Self {
+        let ports = SERVICES.iter().map(|name| (*name, free_port())).collect();
+        let mut platform = Self { children: BTreeMap::new(), ports, databases, dir: dir.to_owned() };
+        for name in SERVICES {
+            platform.start_service(name).await;
+        }
+        let token = dir.join("token");
+        eventually(START, async || if token.is_file() { Ok(()) } else { Err("no token yet") }).await;
+        platform
+    }
+
+    /// Starts one service and waits until it is ready.
+    pub async fn start_service(&mut self, name: &'static str) {
+        let mut command = Command::new(binary(&format!("probity-{name}")));
+        let listen = format!("127.0.0.1:{}", self.ports[name]);
+        command.arg("--data-dir").arg(&self.dir).args(["--listen", &listen, "--admin-listen", "127.0.0.1:0"]);
+        for (peer, port) in self.ports.iter().filter(|(peer, _)| **peer != name) {
+            command.args(["--peer", &format!("{peer}=http://127.0.0.1:{port}")]);
+        }
+        command.env("PROBITY_GATEWAY__ADMIN_TOKEN_FILE", self.dir.join("token"));
+        if let Some(url) = self.databases.get(name) {
+            let key = format!("PROBITY_{}__DATABASE__URL", name.replace('-', "_").to_uppercase());
+            command.env(key, url);
+        }
+        let mut child = Child::spawn(command);
+        child.wait_for_line(START, |line| line.starts_with("READY ")).await;
+        self.children.insert(name, child);
+    }
+
+    /// SIGKILL for one service.
+    pub async fn kill(&mut self, name: &str) {
+        if let Some(child) = self.children.remove(name) {
+            child.kill().await;
+        }
+    }
+
+    /// A client with the administrator's token.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        client(&format!("http://127.0.0.1:{}", self.ports["gateway"]), &self.dir.join("token"))
+    }
+
+    /// SIGTERM for every service, the door first; each must end by itself.
+    pub async fn stop(mut self) {
+        for name in SERVICES.iter().rev() {
+            if let Some(child) = self.children.remove(name) {
+                let exit = child.terminate(Duration::from_secs(40)).await;
+                assert!(exit.status.success(), "{name} did not stop cleanly:\n{}", exit.output.join("\n"));
+            }
+        }
+    }
+}
