@@ -1,9 +1,9 @@
 //! SIGKILL in the middle of everything: nothing is lost, nothing is doubled.
 
+use probity_testkit::eventually;
 use probity_tests::checker::{self, Stores};
 use probity_tests::load::{Load, settle};
 use probity_tests::sandbox::Embedded;
-use probity_testkit::eventually;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,11 @@ const CALLERS: usize = 16;
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// Opens every item by `CALLERS` callers, whoever serves at the moment.
-async fn open_all(load: Load, url: watch::Receiver<probity_cli::client::Client>, opened: Arc<AtomicU64>) -> BTreeMap<String, String> {
+async fn open_all(
+    load: Load,
+    url: watch::Receiver<probity_cli::client::Client>,
+    opened: Arc<AtomicU64>,
+) -> BTreeMap<String, String> {
     let next = Arc::new(AtomicU64::new(0));
     let callers = (0..CALLERS).map(|_| {
         let (next, url, opened) = (next.clone(), url.clone(), opened.clone());
@@ -41,7 +45,11 @@ async fn open_all(load: Load, url: watch::Receiver<probity_cli::client::Client>,
 }
 
 /// Tries whichever process serves now, until one has answered.
-async fn open_somewhere(load: Load, number: u64, url: &watch::Receiver<probity_cli::client::Client>) -> String {
+async fn open_somewhere(
+    load: Load,
+    number: u64,
+    url: &watch::Receiver<probity_cli::client::Client>,
+) -> String {
     eventually(LIMIT, async || {
         let client = url.borrow().clone();
         let attempt = tokio::time::timeout(Duration::from_secs(5), load.try_open(&client, number)).await;

@@ -16,7 +16,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 async fn run(client: &Client) -> (BTreeMap<String, String>, BTreeMap<String, Case>) {
     let load = Load::new(3);
     let opened = futures::future::join_all((0..CASES).map(|number| load.open(client, number, LIMIT))).await;
-    let acknowledged = (0..CASES).map(|n| format!("key {n}")).zip(opened.iter().map(|c| c.name.clone())).collect();
+    let acknowledged =
+        (0..CASES).map(|n| format!("key {n}")).zip(opened.iter().map(|c| c.name.clone())).collect();
     let names: Vec<String> = opened.into_iter().map(|c| c.name).collect();
     (acknowledged, settle(client, &names, LIMIT).await)
 }
@@ -72,7 +73,8 @@ async fn a_process_a_service_on_sqlite_with_one_killed() {
 async fn a_process_a_service_on_postgresql() {
     let dir = tempfile::tempdir().unwrap();
     let (orchestrator, audit) = (Postgres::database(), Postgres::database());
-    let databases = BTreeMap::from([("orchestrator", orchestrator.clone()), ("audit-aggregator", audit.clone())]);
+    let databases =
+        BTreeMap::from([("orchestrator", orchestrator.clone()), ("audit-aggregator", audit.clone())]);
     let mut platform = Separate::start(dir.path(), databases).await;
     let client = platform.client();
     let load = Load::new(3);

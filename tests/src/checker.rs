@@ -101,7 +101,9 @@ async fn journal(db: &Db) -> BTreeMap<String, Vec<Fact>> {
         let first = usize::try_from(row.i64(1).unwrap()).unwrap();
         assert_eq!(first, facts.len() + 1, "{case}: the sequence has a hole or an overlap");
         let turn: Vec<Value> = serde_json::from_str(&row.text(2).unwrap()).expect("facts");
-        facts.extend(turn.into_iter().map(|body| Fact { kind: body["type"].as_str().unwrap().to_owned(), body }));
+        facts.extend(
+            turn.into_iter().map(|body| Fact { kind: body["type"].as_str().unwrap().to_owned(), body }),
+        );
     }
     cases
 }
@@ -164,7 +166,11 @@ async fn check_actions(db: &Db, report: &mut Report) {
     let sql = "SELECT case_id, type, CAST(COUNT(*) AS BIGINT) FROM actions GROUP BY case_id, type HAVING COUNT(*) > 1";
     for row in db.query(sql, args![]).await.expect("actions are read") {
         let case = hex::encode(row.bytes(0).unwrap());
-        report.problems.push(format!("case_{case}: action {} was taken {} times", row.i64(1).unwrap(), row.i64(2).unwrap()));
+        report.problems.push(format!(
+            "case_{case}: action {} was taken {} times",
+            row.i64(1).unwrap(),
+            row.i64(2).unwrap()
+        ));
     }
 }
 
@@ -193,12 +199,15 @@ async fn check_log(db: &Db, journal: &BTreeMap<String, Vec<Fact>>, report: &mut 
         leaves.push(leaf);
     }
     for (case, facts) in journal {
-        let audited: BTreeSet<u64> = (1..).zip(facts).filter(|(_, f)| is_audited(f)).map(|(n, _)| n).collect();
+        let audited: BTreeSet<u64> =
+            (1..).zip(facts).filter(|(_, f)| is_audited(f)).map(|(n, _)| n).collect();
         let found = logged.remove(case).unwrap_or_default();
         if audited != found {
             let missing: Vec<_> = audited.difference(&found).collect();
             let extra: Vec<_> = found.difference(&audited).collect();
-            report.problems.push(format!("{case}: missing in the log {missing:?}, not in the journal {extra:?}"));
+            report
+                .problems
+                .push(format!("{case}: missing in the log {missing:?}, not in the journal {extra:?}"));
         }
     }
     for case in logged.keys() {
@@ -242,7 +251,12 @@ fn root(leaves: &[Vec<u8>]) -> [u8; 32] {
         _ => {
             let split = leaves.len().next_power_of_two() / 2;
             let (left, right) = leaves.split_at(split);
-            Sha256::new().chain_update([1]).chain_update(root(left)).chain_update(root(right)).finalize().into()
+            Sha256::new()
+                .chain_update([1])
+                .chain_update(root(left))
+                .chain_update(root(right))
+                .finalize()
+                .into()
         }
     }
 }

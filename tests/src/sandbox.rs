@@ -31,7 +31,8 @@ pub const SERVICES: [&str; 7] = [
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test");
     let dir = test.ancestors().find(|dir| dir.join("probity").is_file());
-    let dir = dir.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` first"));
+    let dir =
+        dir.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` first"));
     dir.join(name)
 }
 

@@ -28,8 +28,7 @@ use CaseState::{Cancelled, Failed, Investigating, Pending, Remediating, Resolved
 
 impl CaseState {
     /// All states.
-    pub const ALL: [Self; 7] =
-        [Pending, Investigating, Validating, Remediating, Resolved, Failed, Cancelled];
+    pub const ALL: [Self; 7] = [Pending, Investigating, Validating, Remediating, Resolved, Failed, Cancelled];
 
     /// The transition table: the states that may follow this one.
     #[must_use]

@@ -55,7 +55,8 @@ impl Expr {
         }
         let program = parse(source)?.map_err(|errors| {
             let first = errors.errors.first();
-            let place = first.map_or(String::new(), |e| format!(" at column {} of the expression", e.pos.1 + 1));
+            let place =
+                first.map_or(String::new(), |e| format!(" at column {} of the expression", e.pos.1 + 1));
             let what = first.map_or_else(|| "it cannot be read".to_owned(), |e| e.msg.clone());
             format!("this is no CEL expression: {what}{place}")
         })?;
@@ -130,7 +131,8 @@ impl Expr {
 fn parse(source: &str) -> Result<Result<Program, cel::ParseErrors>, String> {
     const STACK: usize = 32 << 20;
     std::thread::scope(|scope| {
-        let parser = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || Program::compile(source));
+        let parser =
+            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || Program::compile(source));
         let parser = parser.map_err(|e| format!("the expression cannot be parsed now: {e}"))?;
         parser.join().map_err(|_| "the parser gave up on this expression".to_owned())
     })
@@ -197,7 +199,8 @@ mod tests {
 
     #[test]
     fn evaluates() {
-        let check = |source: &str, expect: serde_json::Value| assert_eq!(evaluate(source), Ok(expect), "{source}");
+        let check =
+            |source: &str, expect: serde_json::Value| assert_eq!(evaluate(source), Ok(expect), "{source}");
         check("case.kind == 'CASE_KIND_TENDER'", json!(true));
         check("steps.triage.count > 0 && steps.triage.probability > 0.5", json!(true));
         check("has(steps.triage.band) ? 'yes' : 'no'", json!("yes"));

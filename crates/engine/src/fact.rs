@@ -346,7 +346,10 @@ impl Fact {
             | Self::CompensationCompleted { step }
             | Self::CompensationFailed { step, .. } => Some(step),
             Self::CaseMoved { step, .. } => step.as_deref(),
-            Self::CaseOpened { .. } | Self::CompensationStarted { .. } | Self::Decided { .. } | Self::Ended { .. } => None,
+            Self::CaseOpened { .. }
+            | Self::CompensationStarted { .. }
+            | Self::Decided { .. }
+            | Self::Ended { .. } => None,
         }
     }
 
@@ -375,7 +378,9 @@ impl Fact {
             | Self::CompensationStarted { reason, .. }
             | Self::Ended { reason, .. } => reason.clone(),
             Self::StepFailed { error, .. } | Self::CompensationFailed { error, .. } => error.clone(),
-            Self::ApprovalGiven { disposition, note, .. } if note.is_empty() => disposition.as_str().to_owned(),
+            Self::ApprovalGiven { disposition, note, .. } if note.is_empty() => {
+                disposition.as_str().to_owned()
+            }
             Self::ApprovalGiven { disposition, note, .. } => format!("{}: {note}", disposition.as_str()),
             Self::IncidentRetried { actor, .. } => format!("{actor} asked for a new attempt"),
             Self::Decided { reasons, .. } => reasons.join("; "),

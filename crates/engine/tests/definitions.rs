@@ -58,10 +58,14 @@ fn shapes_are_refused() {
 #[test]
 fn graphs_are_refused() {
     check(&steps(&format!("  - id: a\n    needs: [b]\n{CALL}")), 4, "no step \"b\"");
-    let cycle = format!("  - id: a\n    needs: [c]\n{CALL}  - id: b\n    needs: [a]\n{CALL}  - id: c\n    needs: [b]\n{CALL}");
+    let cycle = format!(
+        "  - id: a\n    needs: [c]\n{CALL}  - id: b\n    needs: [a]\n{CALL}  - id: c\n    needs: [b]\n{CALL}"
+    );
     let error = Definition::compile(&steps(&cycle), &Contracts).expect_err("a cycle");
     assert!(
-        ["a -> c -> b -> a", "b -> a -> c -> b", "c -> b -> a -> c"].iter().any(|path| error.message.contains(path)),
+        ["a -> c -> b -> a", "b -> a -> c -> b", "c -> b -> a -> c"]
+            .iter()
+            .any(|path| error.message.contains(path)),
         "{error}"
     );
     check(&steps(&format!("  - id: a\n    needs: [a]\n{CALL}")), 3, "a -> a");
@@ -70,24 +74,43 @@ fn graphs_are_refused() {
 #[test]
 fn methods_are_refused() {
     check(&steps("  - id: a\n    call: no.Service/Method\n"), 4, "no method");
-    check(&steps("  - id: a\n    call: probity.orchestrator.v1.CaseService/OpenCase\n"), 4, "may not be a step");
-    check(&steps("  - id: a\n    call: probity.intake.v1.IntakeService/UploadDocument\n"), 4, "may not be a step");
-    let field = "  - id: a\n    call: probity.spam.v1.SpamService/Classify\n    input: {docs: case.documents}\n";
+    check(
+        &steps("  - id: a\n    call: probity.orchestrator.v1.CaseService/OpenCase\n"),
+        4,
+        "may not be a step",
+    );
+    check(
+        &steps("  - id: a\n    call: probity.intake.v1.IntakeService/UploadDocument\n"),
+        4,
+        "may not be a step",
+    );
+    let field =
+        "  - id: a\n    call: probity.spam.v1.SpamService/Classify\n    input: {docs: case.documents}\n";
     check(&steps(field), 5, "no field \"docs\"; it has documents");
 }
 
 #[test]
 fn expressions_are_refused() {
-    let with = |input: &str| steps(&format!("  - id: a\n    call: probity.spam.v1.SpamService/Classify\n    input: {{documents: \"{input}\"}}\n"));
+    let with = |input: &str| {
+        steps(&format!(
+            "  - id: a\n    call: probity.spam.v1.SpamService/Classify\n    input: {{documents: \"{input}\"}}\n"
+        ))
+    };
     check(&with("1 +"), 5, "no CEL expression");
     check(&with("case.documents2"), 5, "no field \"documents2\"");
     check(&with("nothing.x"), 5, "not known here");
     check(&with("case.subject"), 5, "is wanted");
     check(&with("'text' + 1 == 2"), 5, "is wanted");
     check(&with("steps.a.tokens"), 5, "not upstream");
-    let two = |when: &str| steps(&format!("  - id: a\n{CALL}  - id: b\n    needs: [a]\n    when: \"{when}\"\n{CALL}"));
+    let two = |when: &str| {
+        steps(&format!("  - id: a\n{CALL}  - id: b\n    needs: [a]\n    when: \"{when}\"\n{CALL}"))
+    };
     check(&two("steps.a.probability"), 8, "true or false");
-    check(&two("steps.a.band == 'BAND_SPAMM'"), 8, "one of BAND_UNSPECIFIED, BAND_HAM, BAND_UNSURE, BAND_SPAM");
+    check(
+        &two("steps.a.band == 'BAND_SPAMM'"),
+        8,
+        "one of BAND_UNSPECIFIED, BAND_HAM, BAND_UNSURE, BAND_SPAM",
+    );
     check(&two("steps.a.probability == 'high'"), 8, "compared with");
     check(&two("steps.a.bands == 'BAND_SPAM'"), 8, "no field \"bands\"");
     check(&two("steps.a.tokens.exists(t, t.weigth > 1.0)"), 8, "no field \"weigth\"");
@@ -107,7 +130,9 @@ fn settings_are_refused() {
     check(&with("on_error: explode"), 6, "no on_error");
     check(&with("state: resolved"), 6, "cannot enter");
     check(&with("state: nowhere"), 6, "no state");
-    let back = format!("  - id: a\n    state: validating\n{CALL}  - id: b\n    state: pending\n    needs: [a]\n{CALL}");
+    let back = format!(
+        "  - id: a\n    state: validating\n{CALL}  - id: b\n    state: pending\n    needs: [a]\n{CALL}"
+    );
     check(&steps(&back), 8, "comes before");
     let fail = "  - id: a\n    fail: \"'x'\"\n    compensate: {call: probity.spam.v1.SpamService/Classify}\n";
     check(&steps(fail), 5, "compensate");
@@ -116,7 +141,11 @@ fn settings_are_refused() {
 #[test]
 fn ends_are_refused() {
     let one = format!("{HEAD}  - id: a\n{CALL}");
-    check(&format!("{one}verdict:\n  - {{outcome: clear, when: \"true\", reasons: \"[]\"}}\n"), 1, "no `when`");
+    check(
+        &format!("{one}verdict:\n  - {{outcome: clear, when: \"true\", reasons: \"[]\"}}\n"),
+        1,
+        "no `when`",
+    );
     check(&format!("{one}verdict:\n  - {{outcome: fine, reasons: \"[]\"}}\n"), 7, "no outcome");
     check(&format!("{one}verdict:\n  - {{outcome: clear, reasons: \"'x'\"}}\n"), 7, "a list of a text");
     check(&format!("findings_from: b\n{one}{END}"), 1, "no step \"b\"");

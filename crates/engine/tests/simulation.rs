@@ -10,7 +10,8 @@ mod support;
 use fastrand::Rng;
 use probity_engine::execution::Execution;
 use probity_engine::{
-    CallFailure, CaseKind, CaseState, Command, Definition, Disposition, Event, Fact, Opening, Status, StepStatus, Turn,
+    CallFailure, CaseKind, CaseState, Command, Definition, Disposition, Event, Fact, Opening, Status,
+    StepStatus, Turn,
 };
 use probity_types::{Micros, Role, Roles};
 use serde_json::{Value, json};
@@ -81,7 +82,9 @@ impl World {
         for command in commands {
             match command {
                 Command::WakeAt(at) => self.alarms.push(at),
-                Command::Call { step, attempt, compensation, .. } => self.calls.push((step, attempt, compensation)),
+                Command::Call { step, attempt, compensation, .. } => {
+                    self.calls.push((step, attempt, compensation))
+                }
             }
         }
     }
@@ -98,13 +101,22 @@ impl World {
                 assert!(from.may_become(*to), "{from} -> {to}");
             }
             Fact::StepCompleted { step, .. } => {
-                let done = self.journal.iter().filter(|(_, f)| matches!(f, Fact::StepCompleted { step: s, .. } if s == step));
+                let done = self
+                    .journal
+                    .iter()
+                    .filter(|(_, f)| matches!(f, Fact::StepCompleted { step: s, .. } if s == step));
                 assert_eq!(done.count(), 0, "{step} completed twice");
             }
             Fact::StepScheduled { step, attempt, .. } => {
-                let before = self.journal.iter().filter(|(_, f)| matches!(f, Fact::StepScheduled { step: s, .. } if s == step));
+                let before = self
+                    .journal
+                    .iter()
+                    .filter(|(_, f)| matches!(f, Fact::StepScheduled { step: s, .. } if s == step));
                 assert_eq!(before.count(), *attempt as usize - 1, "attempts of {step} have a hole");
-                assert!(!self.journal.iter().any(|(_, f)| matches!(f, Fact::CompensationStarted { .. })), "{step} started while taking back");
+                assert!(
+                    !self.journal.iter().any(|(_, f)| matches!(f, Fact::CompensationStarted { .. })),
+                    "{step} started while taking back"
+                );
             }
             _ => {}
         }
@@ -126,7 +138,10 @@ impl World {
         assert_eq!(self.execution.is_active(), !self.execution.outstanding().is_empty());
         for (index, step) in self.execution.steps.iter().enumerate() {
             let started = !matches!(step.status, StepStatus::Blocked);
-            let ready = self.definition.steps[index].needs.iter().all(|n| self.execution.steps[*n].status.is_done() || self.execution.steps[*n].attempts > 0);
+            let ready = self.definition.steps[index]
+                .needs
+                .iter()
+                .all(|n| self.execution.steps[*n].status.is_done() || self.execution.steps[*n].attempts > 0);
             assert!(!started || ready, "{} started before its needs", self.definition.steps[index].id);
         }
     }
@@ -155,7 +170,12 @@ impl World {
             Ok(self.answer(step))
         } else {
             let retry_after = self.rng.bool().then(|| Duration::from_millis(300));
-            Err(CallFailure { code: "X".into(), message: "no".into(), transient: dice < self.malice * 0.9, retry_after })
+            Err(CallFailure {
+                code: "X".into(),
+                message: "no".into(),
+                transient: dice < self.malice * 0.9,
+                retry_after,
+            })
         };
         Some(Event::CallEnded { step, attempt, compensation, result })
     }
@@ -224,7 +244,12 @@ impl World {
             let event = match self.execution.status() {
                 Status::Ended(_) => return,
                 Status::Incident => {
-                    let stuck = self.execution.steps.iter().position(|s| s.status == StepStatus::Incident).expect("stuck");
+                    let stuck = self
+                        .execution
+                        .steps
+                        .iter()
+                        .position(|s| s.status == StepStatus::Incident)
+                        .expect("stuck");
                     let step = self.definition.steps[stuck].id.clone();
                     Some(Event::RetryStep { actor: "users/otto".into(), step })
                 }
@@ -234,7 +259,8 @@ impl World {
                 }
                 _ => self.call_ends().or_else(|| self.time_passes()),
             };
-            let event = event.unwrap_or_else(|| panic!("nothing is under way in {:?}", self.execution.status()));
+            let event =
+                event.unwrap_or_else(|| panic!("nothing is under way in {:?}", self.execution.status()));
             if let Ok(turn) = self.execution.take(event, self.now, 0.5) {
                 self.settle(turn);
             }
@@ -269,7 +295,18 @@ fn shape(execution: &Execution) -> String {
     let steps: Vec<_> = execution
         .steps
         .iter()
-        .map(|s| (s.status, s.attempts, s.round, s.back_attempts, s.output.clone(), s.votes.clone(), s.started, s.ended))
+        .map(|s| {
+            (
+                s.status,
+                s.attempts,
+                s.round,
+                s.back_attempts,
+                s.output.clone(),
+                s.votes.clone(),
+                s.started,
+                s.ended,
+            )
+        })
         .collect();
     let verdict = (&execution.verdict, &execution.taking_back, &execution.ended);
     format!("{:?} {} {steps:?} {verdict:?}", execution.state, execution.sequence)
@@ -294,7 +331,8 @@ fn no_seed_breaks_an_invariant() {
     let definition = definition(EVERYTHING);
     let mut ends: HashMap<&str, u32> = HashMap::new();
     for seed in 0..seeds {
-        let end = std::panic::catch_unwind(|| run(seed, &definition)).unwrap_or_else(|_| panic!("seed {seed}"));
+        let end =
+            std::panic::catch_unwind(|| run(seed, &definition)).unwrap_or_else(|_| panic!("seed {seed}"));
         *ends.entry(end.0.as_str()).or_default() += 1;
     }
     println!("{seeds} seeds: {ends:?}");

@@ -25,9 +25,7 @@ where
 {
     BoxCloneSyncService::new(tower::service_fn(move |request| {
         let service = service.clone();
-        async move {
-            Ok(service.oneshot(request).await.unwrap_or_else(|error| unavailable(name, error.into())))
-        }
+        async move { Ok(service.oneshot(request).await.unwrap_or_else(|error| unavailable(name, error.into()))) }
     }))
 }
 

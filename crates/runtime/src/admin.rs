@@ -44,25 +44,32 @@ impl Hosted {
     }
 }
 
-type All = State<Arc<Vec<Hosted>>>;
+/// What the admin port serves.
+pub(crate) struct Process {
+    pub(crate) hosted: Vec<Hosted>,
+    /// Metrics of the process itself, once for all its services.
+    pub(crate) registry: Registry,
+}
 
-pub(crate) async fn serve(listener: TcpListener, hosted: Arc<Vec<Hosted>>, stop: CancellationToken) {
+type All = State<Arc<Process>>;
+
+pub(crate) async fn serve(listener: TcpListener, process: Arc<Process>, stop: CancellationToken) {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/startupz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(hosted);
+        .with_state(process);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = served.await {
         tracing::error!(%error, "the admin port ended");
     }
 }
 
-async fn ready(State(hosted): All) -> Response {
+async fn ready(State(process): All) -> Response {
     let mut services = serde_json::Map::new();
     let mut code = StatusCode::OK;
-    for service in hosted.iter() {
+    for service in &process.hosted {
         let problem = service.problem().await;
         if problem.is_some() {
             code = StatusCode::SERVICE_UNAVAILABLE;
@@ -72,7 +79,9 @@ async fn ready(State(hosted): All) -> Response {
     (code, Json(json!({ "ready": code == StatusCode::OK, "services": services }))).into_response()
 }
 
-async fn metrics(State(hosted): All) -> Response {
-    let text = probity_telemetry::metrics::encode_all(hosted.iter().map(|h| &h.registry));
+async fn metrics(State(process): All) -> Response {
+    let text = probity_telemetry::metrics::encode_all(
+        process.hosted.iter().map(|h| &h.registry).chain([&process.registry]),
+    );
     ([(header::CONTENT_TYPE, probity_telemetry::metrics::TEXT_FORMAT)], text).into_response()
 }

@@ -32,7 +32,8 @@ struct Flags {
 }
 
 fn peer(text: &str) -> Result<(String, String), String> {
-    let (name, url) = text.split_once('=').ok_or("write it as NAME=URL, such as intake=http://10.0.0.7:8086")?;
+    let (name, url) =
+        text.split_once('=').ok_or("write it as NAME=URL, such as intake=http://10.0.0.7:8086")?;
     Ok((name.to_owned(), url.to_owned()))
 }
 
@@ -68,7 +69,8 @@ fn run<S: Service>(flags: Flags) -> anyhow::Result<bool> {
         .build()
         .context("the async runtime cannot start")?;
     runtime.block_on(async {
-        let _telemetry = probity_telemetry::init(&TelemetryConfig { service: S::NAME.to_owned(), ..settings.telemetry })?;
+        let _telemetry =
+            probity_telemetry::init(&TelemetryConfig { service: S::NAME.to_owned(), ..settings.telemetry })?;
         let mut host = Host::new(HostSettings {
             data_dir: flags.data_dir,
             config_file: flags.config,

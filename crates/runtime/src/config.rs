@@ -116,9 +116,8 @@ impl Settings {
         // Single words in the environment (PROBITY_TOKEN, PROBITY_DATA) are
         // settings of the command line, not sections.
         sections.retain(|_, value| matches!(value, Value::Dict(..)));
-        let known = |name: &str| {
-            COMMON.contains(&name) || edges().services.iter().any(|s| section(&s.name) == name)
-        };
+        let known =
+            |name: &str| COMMON.contains(&name) || edges().services.iter().any(|s| section(&s.name) == name);
         if let Some(unknown) = sections.keys().find(|name| !known(name)) {
             let names: Vec<_> = edges().services.iter().map(|s| section(&s.name)).collect();
             bail!("[{unknown}] is no section; there are host, peers, telemetry, {}", names.join(", "));
@@ -176,7 +175,9 @@ fn take<T: DeserializeOwned + Default>(sections: &mut Dict, name: &str) -> anyho
 fn read<T: DeserializeOwned>(section: &str, key: &str, value: &Value) -> anyhow::Result<T> {
     let place = if key.is_empty() { format!("[{section}]") } else { format!("[{section}.{key}]") };
     // Through a figment of its own, so that the error names the key.
-    Figment::from(Serialized::defaults(value)).extract().with_context(|| format!("{place} of the configuration cannot be used"))
+    Figment::from(Serialized::defaults(value))
+        .extract()
+        .with_context(|| format!("{place} of the configuration cannot be used"))
 }
 
 #[cfg(test)]

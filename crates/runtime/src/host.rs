@@ -4,7 +4,7 @@
 //! work → ready. The end is [`Shutdown`]'s: refuse → drain → stop background work
 //! → close the stores, the last opened first.
 
-use crate::admin::{self, Hosted};
+use crate::admin::{self, Hosted, Process};
 use crate::config::{ServerConfig, Settings};
 use crate::edges::edges;
 use crate::identity::{Minter, Verifier};
@@ -119,7 +119,7 @@ impl Parts {
     fn new(options: HostSettings) -> anyhow::Result<Self> {
         let mut settings = Settings::load(options.config_file.as_deref())?;
         for (service, key, value) in &options.set {
-            settings.set(service, key, value.clone());
+            settings.set(service, key, typed(value));
         }
         settings.peers.extend(options.peers.iter().cloned());
         let from_config = settings.host.data_dir.clone().unwrap_or_else(|| PathBuf::from("data"));
@@ -157,9 +157,8 @@ impl Parts {
             tasks: Vec::new(),
             stores: Vec::new(),
         };
-        let service = S::build(settings.own, &mut setup)
-            .await
-            .with_context(|| format!("{} cannot start", S::NAME))?;
+        let service =
+            S::build(settings.own, &mut setup).await.with_context(|| format!("{} cannot start", S::NAME))?;
         self.tasks.append(&mut setup.tasks);
         for store in &setup.stores {
             let store = store.clone();
@@ -181,7 +180,11 @@ impl Parts {
         Ok(())
     }
 
-    fn inbound<S: Service>(&self, registry: &Registry, server: &ServerConfig) -> anyhow::Result<Arc<Inbound>> {
+    fn inbound<S: Service>(
+        &self,
+        registry: &Registry,
+        server: &ServerConfig,
+    ) -> anyhow::Result<Arc<Inbound>> {
         let verifier = (!S::DOOR)
             .then(|| Verifier::new(&self.keys_dir, edges().callers_of(S::NAME), self.clock.clone()));
         let own = |path: &str| S::PACKAGES.iter().any(|p| path.starts_with(&format!("/{p}.")));
@@ -207,7 +210,9 @@ impl Parts {
         }
         let admin = self.admin_listener(alone).await?;
         let signals = signals().context("signals cannot be watched")?.boxed();
-        Ok(self.go(listeners, admin, signals))
+        let registry = Registry::new();
+        probity_telemetry::ProcessMetrics::register(&registry)?;
+        Ok(self.go(listeners, admin, registry, signals))
     }
 
     async fn admin_listener(&self, alone: bool) -> anyhow::Result<TcpListener> {
@@ -220,6 +225,7 @@ impl Parts {
         self,
         listeners: Vec<(&'static str, TcpListener)>,
         admin: TcpListener,
+        registry: Registry,
         signals: BoxStream<'static, Signal>,
     ) -> Running {
         let addrs = listeners.iter().filter_map(|(n, l)| Some((*n, l.local_addr().ok()?))).collect();
@@ -234,10 +240,19 @@ impl Parts {
         for (name, task) in self.tasks {
             shutdown.spawn(name, |_| task);
         }
-        let hosted = Arc::new(self.built.into_iter().map(|b| b.hosted).collect::<Vec<_>>());
-        shutdown.spawn("admin port", |stop| admin::serve(admin, hosted, stop));
+        let hosted = self.built.into_iter().map(|b| b.hosted).collect();
+        let process = Arc::new(Process { hosted, registry });
+        shutdown.spawn("admin port", |stop| admin::serve(admin, process, stop));
         Running { addrs, admin_addr, shutdown, signals, peers: self.peers }
     }
+}
+
+/// A value of the command line: a number or a truth value where it reads as one.
+fn typed(text: &str) -> figment::value::Value {
+    if let Ok(number) = text.parse::<i64>() {
+        return number.into();
+    }
+    text.parse::<bool>().map_or_else(|_| text.into(), Into::into)
 }
 
 fn default_addr(name: &str, port: impl Fn(&crate::edges::ServiceEntry) -> u16) -> SocketAddr {
@@ -245,9 +260,9 @@ fn default_addr(name: &str, port: impl Fn(&crate::edges::ServiceEntry) -> u16) -
 }
 
 async fn bind(addr: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr)
-        .await
-        .with_context(|| format!("{what} cannot listen on {addr}; is another process there, or choose a port"))
+    TcpListener::bind(addr).await.with_context(|| {
+        format!("{what} cannot listen on {addr}; is another process there, or choose a port")
+    })
 }
 
 /// Health and reflection beside the service's own.

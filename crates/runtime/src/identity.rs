@@ -65,8 +65,11 @@ pub struct Minter {
     header: String,
     key: SigningKey,
     clock: Arc<dyn Clock>,
-    minted: Mutex<lru::LruCache<(String, String, Vec<Role>), (String, Micros)>>,
+    minted: Mutex<lru::LruCache<Whom, (String, Micros)>>,
 }
+
+/// For whom a token was minted: tenant, actor, roles.
+type Whom = (String, String, Vec<Role>);
 
 impl Minter {
     /// A minter with the key in `keys_dir`, which is made on first use; its
@@ -203,8 +206,8 @@ impl Verifier {
         if now >= until {
             return Err(refused("the caller token has expired"));
         }
-        let itself = claims.actor == format!("services/{}", claims.iss)
-            && claims.roles == Roles::new([Role::Service]);
+        let itself =
+            claims.actor == format!("services/{}", claims.iss) && claims.roles == Roles::new([Role::Service]);
         if !itself && !SPEAK_FOR_OTHERS.contains(&claims.iss.as_str()) {
             return Err(refused("this issuer may only speak for itself"));
         }

@@ -52,7 +52,8 @@ impl KeyFile {
 /// UNAUTHENTICATED when it is not there or holds no key: without it, nothing of
 /// that issuer can be believed.
 pub fn read_public_key(dir: &Path, name: &str) -> Result<VerifyingKey, Fault> {
-    let unknown = || Fault::new(FaultKind::Unauthenticated, "RUN-0004", "the issuer's public key is not known here");
+    let unknown =
+        || Fault::new(FaultKind::Unauthenticated, "RUN-0004", "the issuer's public key is not known here");
     let text = fs::read_to_string(dir.join(format!("{name}.pub"))).map_err(|_| unknown())?;
     let bytes: [u8; 32] =
         hex::decode(text.trim()).ok().and_then(|b| b.try_into().ok()).ok_or_else(unknown)?;
@@ -117,7 +118,8 @@ fn unusable(path: &Path, error: std::io::Error) -> Fault {
 }
 
 fn damaged(path: &Path) -> Fault {
-    let message = format!("{} holds no Ed25519 seed of 64 hex digits; restore it from a backup", path.display());
+    let message =
+        format!("{} holds no Ed25519 seed of 64 hex digits; restore it from a backup", path.display());
     Fault::new(FaultKind::Corrupt, "RUN-0006", message)
 }
 

@@ -103,8 +103,14 @@ type HyperRequest = http::Request<hyper::body::Incoming>;
 fn hyper_service(
     service: BoxGrpcService,
     addr: SocketAddr,
-) -> TowerToHyperService<impl tower::Service<HyperRequest, Response = http::Response<Body>, Error = std::convert::Infallible, Future: Send> + Clone>
-{
+) -> TowerToHyperService<
+    impl tower::Service<
+        HyperRequest,
+        Response = http::Response<Body>,
+        Error = std::convert::Infallible,
+        Future: Send,
+    > + Clone,
+> {
     TowerToHyperService::new(service.map_request(move |mut request: HyperRequest| {
         request.extensions_mut().insert(RemoteAddr(addr));
         request.map(Body::new)

@@ -3,11 +3,11 @@
 
 use crate::call::{CallerToken, REQUEST_ID, RemoteAddr};
 use crate::identity::{CALLER_HEADER, Verifier};
-use crate::status::status;
+use crate::status::{http_status, status};
 use futures::FutureExt as _;
 use probity_proto::{BoxGrpcService, access, boxed};
 use probity_resilience::deadline::{DeadlineLayer, Limits};
-use probity_resilience::shutdown::{Shutdown, State};
+use probity_resilience::shutdown::{Shutdown, State, TrackLayer};
 use probity_telemetry::metrics::RpcMetrics;
 use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
@@ -49,11 +49,22 @@ impl Inbound {
 
     /// The routes of the service behind everything a call must pass.
     pub(crate) fn wrap(self: &Arc<Self>, routes: Routes) -> BoxGrpcService {
-        let routes = boxed(self.service, self.deadline.layer(routes.prepare()));
+        let routes = match &self.verifier {
+            Some(_) => boxed(self.service, self.deadline.layer(routes.prepare())),
+            // The door tells REST and gRPC apart and sets its own deadlines.
+            None => boxed(self.service, routes.prepare()),
+        };
         let inbound = self.clone();
-        BoxCloneSyncService::new(tower::service_fn(move |request| {
+        let inside = BoxGrpcService::new(tower::service_fn(move |request| {
             let (inbound, routes) = (inbound.clone(), routes.clone());
             async move { Ok(inbound.serve(routes, request).await) }
+        }));
+        // What comes from outside must finish before the process ends; calls inside
+        // the process belong to something that is counted already.
+        let tracked = boxed(self.service, TrackLayer::new(self.shutdown.clone()).layer(inside.clone()));
+        BoxCloneSyncService::new(tower::service_fn(move |request| {
+            let service = if from_outside(&request) { tracked.clone() } else { inside.clone() };
+            service.oneshot(request)
         }))
     }
 
@@ -67,11 +78,12 @@ impl Inbound {
         let path = request.uri().path().to_owned();
         let request_id = text(&request, REQUEST_ID).unwrap_or_default();
         let caller = trace::extract(request.headers());
+        let plain = self.verifier.is_none() && !is_grpc(&request);
         let span = span::server(self.service, Rpc::from_path(&path), caller.as_ref(), &request_id);
         let response = async {
             match self.admit(&path, &mut request, request_id) {
-                Ok(permit) => self.run(routes, request, permit).await,
-                Err(fault) => status(fault).into_http(),
+                Ok(permit) => self.run(routes, request, permit, plain).await,
+                Err(fault) => refuse(fault, plain),
             }
         }
         .instrument(span.clone())
@@ -107,8 +119,8 @@ impl Inbound {
         routes: BoxGrpcService,
         request: http::Request<Body>,
         permit: OwnedSemaphorePermit,
+        plain: bool,
     ) -> http::Response<Body> {
-        let _tracked = from_outside(&request).then(|| self.shutdown.track());
         let outcome = AssertUnwindSafe(routes.oneshot(request)).catch_unwind().await;
         drop(permit);
         match outcome {
@@ -116,10 +128,34 @@ impl Inbound {
             Ok(Err(never)) => match never {},
             Err(_panic) => {
                 let why = format!("a handler of {} panicked", self.service);
-                status(Fault::new(FaultKind::Internal, "RUN-0013", why)).into_http()
+                refuse(Fault::new(FaultKind::Internal, "RUN-0013", why), plain)
             }
         }
     }
+}
+
+fn is_grpc(request: &http::Request<Body>) -> bool {
+    let content_type = request.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    content_type.is_some_and(|text| text.starts_with("application/grpc"))
+}
+
+/// A refusal in the form its caller reads: a status, or a problem document
+/// (RFC 9457) for plain HTTP at the door.
+fn refuse(fault: Fault, plain: bool) -> http::Response<Body> {
+    if !plain {
+        return status(fault).into_http();
+    }
+    let code = http_status(fault.kind);
+    let status = status(fault);
+    let problem = serde_json::json!({
+        "type": "about:blank", "title": code.canonical_reason(), "status": code.as_u16(), "detail": status.message(),
+    });
+    let mut response = http::Response::new(Body::new(http_body_util::Full::from(problem.to_string())));
+    *response.status_mut() = code;
+    let media_type = http::HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, media_type);
+    response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+    response
 }
 
 fn from_outside(request: &http::Request<Body>) -> bool {

@@ -164,7 +164,8 @@ fn intern(code: &str) -> &'static str {
     use std::collections::HashSet;
     static CODES: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     const MOST: usize = 1_000;
-    let plain = code.len() == 8 && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-');
+    let plain =
+        code.len() == 8 && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-');
     if !plain {
         return "RUN-0001";
     }
@@ -197,8 +198,8 @@ mod tests {
 
     #[test]
     fn fields_and_waiting_time_survive_the_wire() {
-        let fault = Fault::invalid("TST-0002", "documents[2]", "is missing")
-            .with_retry_after(Duration::from_secs(7));
+        let fault =
+            Fault::invalid("TST-0002", "documents[2]", "is missing").with_retry_after(Duration::from_secs(7));
         let back = fault_of(&status(fault));
         assert_eq!(back.violations[0].field, "documents[2]");
         assert_eq!(back.retry_after, Some(Duration::from_secs(7)));

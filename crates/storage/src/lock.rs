@@ -12,7 +12,15 @@ const OWNER_ONLY: u32 = 0o600;
 
 /// The lock; it is released when this is dropped or the process ends.
 #[derive(Debug)]
-pub(crate) struct FileLock(#[allow(dead_code)] File);
+pub(crate) struct FileLock(File);
+
+impl Drop for FileLock {
+    /// Closing would not do: a child process that is just being forked holds a
+    /// copy of the file, and the lock with it, until it runs its program.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 /// Locks `path` for this process and makes the file when there is none.
 pub(crate) fn claim(path: &Path) -> Result<FileLock, Error> {

@@ -66,6 +66,13 @@ impl RetryPolicy {
         Ok(())
     }
 
+    /// The longest wait after `attempt` (from 1), before it is spread.
+    #[must_use]
+    pub fn bound(&self, attempt: u32) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(31);
+        self.base.saturating_mul(1 << doublings).min(self.cap)
+    }
+
     /// The wait after the failed attempt `attempt` (counted from 1), or `None`
     /// when there is none left. `random` is uniform in `[0, 1)`.
     #[must_use]
@@ -73,9 +80,7 @@ impl RetryPolicy {
         if attempt >= self.max_attempts {
             return None;
         }
-        let doublings = attempt.saturating_sub(1).min(31);
-        let bound = self.base.saturating_mul(1 << doublings).min(self.cap);
-        Some(bound.mul_f64(random.clamp(0.0, 1.0)))
+        Some(self.bound(attempt).mul_f64(random.clamp(0.0, 1.0)))
     }
 }
 

@@ -11,8 +11,8 @@ use probity_proto::anticorruption::anti_corruption_service_server::AntiCorruptio
 use probity_proto::anticorruption::{
     Finding, ImportWatchlistRequest, InvestigateRequest, InvestigateResponse, ListFindingsRequest,
     ListFindingsResponse, ListRejectionsRequest, ListRejectionsResponse, ListRulesRequest, ListRulesResponse,
-    ListWatchlistsRequest, ListWatchlistsResponse, ScreenNameRequest, ScreenNameResponse, SetDispositionRequest,
-    Watchlist,
+    ListWatchlistsRequest, ListWatchlistsResponse, ScreenNameRequest, ScreenNameResponse,
+    SetDispositionRequest, Watchlist,
 };
 use probity_runtime::{Call as _, status};
 use probity_types::{Clock, page};
@@ -51,7 +51,8 @@ impl AntiCorruptionService for Api {
         request: Request<InvestigateRequest>,
     ) -> Result<Response<InvestigateResponse>, Status> {
         let caller = request.caller()?;
-        let keyed = Keyed::new("Investigate", caller.ctx.clone(), request.idempotency_key(), request.get_ref());
+        let keyed =
+            Keyed::new("Investigate", caller.ctx.clone(), request.idempotency_key(), request.get_ref());
         let work = Investigate::try_from(request.get_ref()).map_err(status)?;
         answer(self.investigator.run(&caller, keyed, work).await)
     }
@@ -88,9 +89,16 @@ impl AntiCorruptionService for Api {
         }))
     }
 
-    async fn set_disposition(&self, request: Request<SetDispositionRequest>) -> Result<Response<Finding>, Status> {
-        let keyed =
-            Keyed::new("SetDisposition", request.ctx()?.clone(), request.idempotency_key(), request.get_ref());
+    async fn set_disposition(
+        &self,
+        request: Request<SetDispositionRequest>,
+    ) -> Result<Response<Finding>, Status> {
+        let keyed = Keyed::new(
+            "SetDisposition",
+            request.ctx()?.clone(),
+            request.idempotency_key(),
+            request.get_ref(),
+        );
         let work = Dispose::try_from(request.get_ref()).map_err(status)?;
         answer(self.store.dispose(keyed, work, self.clock.now()).await)
     }
@@ -130,6 +138,8 @@ impl AntiCorruptionService for Api {
         request: Request<ListWatchlistsRequest>,
     ) -> Result<Response<ListWatchlistsResponse>, Status> {
         let lists = self.store.watchlists(&request.ctx()?.tenant).await.map_err(status)?;
-        Ok(Response::new(ListWatchlistsResponse { watchlists: lists.iter().map(convert::watchlist).collect() }))
+        Ok(Response::new(ListWatchlistsResponse {
+            watchlists: lists.iter().map(convert::watchlist).collect(),
+        }))
     }
 }

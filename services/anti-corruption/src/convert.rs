@@ -255,7 +255,7 @@ pub(crate) fn finding(case: CaseId, stored: &StoredFinding) -> pb::Finding {
         explanation: stored.explanation.clone(),
         disposition: stored.disposition,
         disposed_by: stored.disposed_by.clone(),
-        create_time: Some(timestamp(stored.created)),
+        create_time: Some(timestamp(stored.created.0)),
     }
 }
 
@@ -290,7 +290,7 @@ pub(crate) fn watchlist(list: &StoredList) -> pb::Watchlist {
         entries: list.entries,
         aliases: list.aliases,
         sha256: list.sha256.clone(),
-        load_time: Some(timestamp(list.loaded)),
+        load_time: Some(timestamp(list.loaded.0)),
         rows_refused: list.rows_refused,
     }
 }

@@ -65,7 +65,8 @@ impl Investigator {
         let response = convert::response(work.kind, &outcome);
         let kind = work.kind;
         let outcome = Arc::new(outcome);
-        let investigated = Investigated { work, outcome: Arc::clone(&outcome), response, now: self.clock.now() };
+        let investigated =
+            Investigated { work, outcome: Arc::clone(&outcome), response, now: self.clock.now() };
         let answer = self.store.record(request, investigated, self.config.rules.max_rejections).await?;
         self.metrics.investigated(kind, &outcome, started.elapsed());
         Ok(answer)
@@ -96,10 +97,9 @@ impl Investigator {
     ) -> Result<Outcome, Error> {
         let (kind, config): (Kind, _) = (work.kind, Arc::clone(&self.config));
         let evaluated =
-            tokio::task::spawn_blocking(move || domain::investigate(kind, &documents, &index, &config.rules)).await;
-        evaluated.map_err(|error| Error::Broken {
-            case: convert::case_name(work.case),
-            reason: error.to_string(),
-        })
+            tokio::task::spawn_blocking(move || domain::investigate(kind, &documents, &index, &config.rules))
+                .await;
+        evaluated
+            .map_err(|error| Error::Broken { case: convert::case_name(work.case), reason: error.to_string() })
     }
 }

@@ -53,11 +53,22 @@ impl Service for AntiCorruption {
         let metrics = Metrics::new(setup.registry())?;
         let reader = Reader::new(setup.peer("intake"));
         let config = Arc::new(config);
-        let screening =
-            Screening::new(store.clone(), reader.clone(), Arc::clone(&config), setup.clock(), metrics.clone());
+        let screening = Screening::new(
+            store.clone(),
+            reader.clone(),
+            Arc::clone(&config),
+            setup.clock(),
+            metrics.clone(),
+        );
         screening.load_all().await.context("the watchlists cannot be loaded")?;
-        let investigator =
-            Investigator::new(store.clone(), reader, screening.clone(), Arc::clone(&config), setup.clock(), metrics);
+        let investigator = Investigator::new(
+            store.clone(),
+            reader,
+            screening.clone(),
+            Arc::clone(&config),
+            setup.clock(),
+            metrics,
+        );
         Ok(Self(Api::new(store, investigator, screening, config, setup.clock())))
     }
 

@@ -18,18 +18,35 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let buckets = vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0];
         let duration = HistogramOpts::new(
             "anticorruption_investigation_duration_seconds",
             "Time from reading the documents of a case to its stored findings.",
         );
         let metrics = Self {
-            investigations: counters("anticorruption_investigations_total", "Investigations by kind of case.", &["kind"])?,
-            findings: counters("anticorruption_findings_total", "Findings by rule and severity.", &["rule", "severity"])?,
-            items: counters("anticorruption_items_total", "Items of documents by what became of them.", &["kind", "outcome"])?,
+            investigations: counters(
+                "anticorruption_investigations_total",
+                "Investigations by kind of case.",
+                &["kind"],
+            )?,
+            findings: counters(
+                "anticorruption_findings_total",
+                "Findings by rule and severity.",
+                &["rule", "severity"],
+            )?,
+            items: counters(
+                "anticorruption_items_total",
+                "Items of documents by what became of them.",
+                &["kind", "outcome"],
+            )?,
             duration: Histogram::with_opts(duration.buckets(buckets))?,
-            screened: counters("anticorruption_names_screened_total", "Names screened on request.", &["outcome"])?,
+            screened: counters(
+                "anticorruption_names_screened_total",
+                "Names screened on request.",
+                &["outcome"],
+            )?,
             entries: IntGauge::new("anticorruption_watchlist_entries", "Entries of all loaded watchlists.")?,
             imports_refused: IntCounter::new(
                 "anticorruption_watchlist_imports_refused_total",

@@ -5,9 +5,9 @@
 //! process imported is searched from the next call on.
 
 use crate::config::Config;
-use crate::convert::{self, Import};
-use crate::domain::watchlist::{self, List};
+use crate::convert::Import;
 use crate::domain::Index;
+use crate::domain::watchlist::{self, List};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::store::{Imported, Request, Store, StoredList};
@@ -102,12 +102,18 @@ impl Screening {
     }
 
     /// Replaces a list as a whole. A list that cannot be trusted changes nothing.
-    pub(crate) async fn import(&self, caller: &Caller, request: Request, work: Import) -> Result<Watchlist, Error> {
+    pub(crate) async fn import(
+        &self,
+        caller: &Caller,
+        request: Request,
+        work: Import,
+    ) -> Result<Watchlist, Error> {
         if let Some(answer) = self.store.answered(&request).await? {
             return Ok(answer);
         }
         let (primary, aliases) = self.documents(caller, &work).await?;
-        let (list, sha256) = parse(&work.name, primary, aliases).await.inspect_err(|_| self.metrics.import_refused())?;
+        let (list, sha256) =
+            parse(&work.name, primary, aliases).await.inspect_err(|_| self.metrics.import_refused())?;
         let imported = Imported { name: work.name, list, sha256, now: self.clock.now() };
         let answer = self.store.import(request, imported).await.inspect_err(|error| {
             if matches!(error, Error::Watchlist { .. }) {
@@ -115,7 +121,7 @@ impl Screening {
             }
         })?;
         self.index(&caller.ctx.tenant).await?;
-        Ok(convert::watchlist(&answer))
+        Ok(answer)
     }
 
     async fn documents(&self, caller: &Caller, work: &Import) -> Result<(Bytes, Bytes), Error> {

@@ -2,7 +2,7 @@
 //! on a PostgreSQL server of its own.
 
 mod append;
-mod long;
+mod memory;
 mod reading;
 mod tamper;
 
@@ -18,10 +18,11 @@ use ed25519_dalek::SigningKey;
 use probity_merkle::NoteSigner;
 use probity_proto::audit as pb;
 use probity_storage::{Backend, Db, DbConfig, Value};
-use probity_testkit::Postgres;
+use probity_testkit::{Postgres, eventually};
 use probity_types::{Ctx, ManualClock, Micros};
 use prometheus::Registry;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Where a log of a test is kept.
@@ -56,13 +57,8 @@ impl Place {
     /// Other tests of this process start programs, and one that is being started
     /// holds on to every lock for a moment, that of a file just closed too.
     async fn open(&self) -> Running {
-        loop {
-            match Db::open(&self.config, "audit-aggregator", MIGRATIONS).await {
-                Ok(db) => return self.run(db),
-                Err(probity_storage::Error::Locked { .. }) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error:?}"),
-            }
-        }
+        let open = async || Db::open(&self.config, "audit-aggregator", MIGRATIONS).await;
+        self.run(eventually(Duration::from_secs(10), open).await)
     }
 
     /// A second appender on the same log: on PostgreSQL with connections of its

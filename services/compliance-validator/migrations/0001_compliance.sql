@@ -4,6 +4,7 @@ CREATE TABLE policy (
     name TEXT NOT NULL,
     version BIGINT NOT NULL,
     source TEXT NOT NULL,
+    source_bytes BIGINT NOT NULL,
     sha256 BYTEA NOT NULL,
     kinds TEXT NOT NULL,
     published_by TEXT NOT NULL,

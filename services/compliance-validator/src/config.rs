@@ -12,6 +12,8 @@ pub struct Config {
     pub max_source_bytes: usize,
     /// Most policies of a tenant, the starter set not counted.
     pub max_policies: usize,
+    /// Most bytes of all active policies of a tenant together.
+    pub max_total_bytes: usize,
     /// Time one policy may take for one case, in milliseconds.
     pub time_limit_ms: u64,
     /// How long after that a policy that does not stop is given up.
@@ -43,6 +45,7 @@ impl Default for Config {
         Self {
             max_source_bytes: 256 * 1024,
             max_policies: 64,
+            max_total_bytes: 2 * 1024 * 1024,
             time_limit_ms: 100,
             overrun_ms: 1_000,
             evaluation_limit_ms: 2_000,
@@ -63,10 +66,11 @@ impl Default for Config {
 type Bound = (&'static str, u64, std::ops::RangeInclusive<u64>);
 
 impl Config {
-    fn bounds(&self) -> [Bound; 14] {
+    fn bounds(&self) -> [Bound; 15] {
         [
             ("max_source_bytes", self.max_source_bytes as u64, 1_024..=1024 * 1024),
             ("max_policies", self.max_policies as u64, 1..=1_000),
+            ("max_total_bytes", self.max_total_bytes as u64, 1_024..=3 * 1024 * 1024),
             ("time_limit_ms", self.time_limit_ms, 1..=60_000),
             ("overrun_ms", self.overrun_ms, 100..=60_000),
             ("evaluation_limit_ms", self.evaluation_limit_ms, 1..=60_000),

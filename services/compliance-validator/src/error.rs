@@ -24,10 +24,10 @@ pub enum Error {
         label: String,
     },
     /// The tenant has as many policies as it may.
-    #[error("there are {limit} policies already, and no more are allowed")]
+    #[error("that would be more than the {limit} allowed; replace a policy or ask an operator of the platform")]
     TooManyPolicies {
-        /// How many are allowed.
-        limit: usize,
+        /// How many, or how large, are allowed.
+        limit: String,
     },
     /// Two people published the same policy at the same time.
     #[error("{name} was published by somebody else at the same time; look at that version, then publish again")]
@@ -92,7 +92,7 @@ mod tests {
         check(Error::field("kind", "is missing"), FaultKind::Invalid, "CMP-0001");
         check(Error::Policy(PolicyError::at(3, 5, "no")), FaultKind::Invalid, "CMP-0002");
         check(Error::NoPolicy { label: "a@2".into() }, FaultKind::NotFound, "CMP-0003");
-        check(Error::TooManyPolicies { limit: 64 }, FaultKind::WrongState, "CMP-0004");
+        check(Error::TooManyPolicies { limit: "64 policies".into() }, FaultKind::WrongState, "CMP-0004");
         check(Error::PublishedMeanwhile { name: "a".into() }, FaultKind::Stale, "CMP-0005");
         check(Error::Busy, FaultKind::Overloaded, "CMP-0006");
         check(Error::Damaged { what: "policy", reason: "x".into() }, FaultKind::Corrupt, "CMP-0007");

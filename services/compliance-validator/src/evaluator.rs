@@ -25,7 +25,7 @@ type Sha256 = [u8; 32];
 
 /// The evaluator. Clones share everything.
 #[derive(Clone)]
-pub struct Evaluator(Arc<Inner>);
+pub(crate) struct Evaluator(Arc<Inner>);
 
 struct Inner {
     config: Config,
@@ -39,7 +39,7 @@ struct Inner {
 impl Evaluator {
     /// An evaluator with an empty cache.
     #[must_use]
-    pub fn new(config: Config, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+    pub(crate) fn new(config: Config, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         let sandbox = Sandbox::new(Limits {
             workers: config.workers,
             stack_bytes: config.stack_mib * 1024 * 1024,
@@ -62,7 +62,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// Why the policy is refused, or that there is no thread for it.
-    pub async fn check(&self, source: Arc<str>, kinds: Vec<CaseKind>) -> Result<(), Error> {
+    pub(crate) async fn check(&self, source: Arc<str>, kinds: Vec<CaseKind>) -> Result<(), Error> {
         self.refuse_when_worn()?;
         let sha256 = source_sha256(&source);
         let compiled = self.compile(sha256, source).await?.map_err(|error| self.refuse(error))?;
@@ -77,7 +77,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub async fn try_out(&self, policy: Policy, case: &Case) -> Result<Evaluation, Error> {
+    pub(crate) async fn try_out(&self, policy: Policy, case: &Case) -> Result<Evaluation, Error> {
         self.refuse_when_worn()?;
         let source = Arc::clone(&policy.source);
         self.compile(policy.sha256, source).await?.map_err(|error| self.refuse(error))?;
@@ -88,7 +88,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// [`Error::Busy`] when there was no thread for one of them.
-    pub async fn evaluate(&self, policies: &[Policy], case: &Case) -> Result<Evaluation, Error> {
+    pub(crate) async fn evaluate(&self, policies: &[Policy], case: &Case) -> Result<Evaluation, Error> {
         let started = Instant::now();
         let input = evaluate::input(case).map_err(|error| Error::Internal(error.to_string()))?;
         let mut outcomes = Vec::with_capacity(policies.len());

@@ -1,3 +1,5 @@
 //! The compliance-validator binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    probity_runtime::App::main::<probity_compliance_validator::ComplianceValidator>()
+}

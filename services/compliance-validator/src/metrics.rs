@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// The metrics, registered once. Clones count into the same ones.
 #[derive(Debug, Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     evaluations: IntCounterVec,
     duration: Histogram,
     troubles: IntCounterVec,
@@ -25,7 +25,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When one is registered already.
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let buckets = vec![0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
         let duration = HistogramOpts::new(
             "compliance_evaluation_duration_seconds",

@@ -18,20 +18,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// How many threads, how large, how many may be lost.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Threads at work at once.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Stack of each in bytes.
-    pub stack_bytes: usize,
+    pub(crate) stack_bytes: usize,
     /// Most threads lost at once.
-    pub max_stuck: usize,
+    pub(crate) max_stuck: usize,
     /// How long a job waits for a thread.
-    pub queue_wait: Duration,
+    pub(crate) queue_wait: Duration,
 }
 
 /// Why a job has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lost {
+pub(crate) enum Lost {
     /// No thread became free in time; nothing was run.
     Busy,
     /// It did not come back in time.
@@ -44,7 +44,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads. They end when this is dropped, as soon as they are idle.
 #[derive(Debug, Clone)]
-pub struct Sandbox(Arc<Inner>);
+pub(crate) struct Sandbox(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -66,7 +66,7 @@ const GIVEN_UP_WITHOUT_REPLACEMENT: u8 = 3;
 impl Sandbox {
     /// Threads are started when they are first needed.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self(Arc::new(Inner {
             limits,
             idle: Mutex::new(Vec::new()),
@@ -77,14 +77,14 @@ impl Sandbox {
 
     /// How many threads are stuck.
     #[must_use]
-    pub fn stuck(&self) -> usize {
+    pub(crate) fn stuck(&self) -> usize {
         self.0.stuck.load(Ordering::Acquire)
     }
 
     /// True when no more threads may be lost: work nobody has tried before
     /// should wait.
     #[must_use]
-    pub fn is_worn(&self) -> bool {
+    pub(crate) fn is_worn(&self) -> bool {
         self.stuck() >= self.0.limits.max_stuck.max(1)
     }
 
@@ -95,7 +95,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// Why there is no result.
-    pub async fn run<T, F>(&self, patience: Duration, job: F) -> Result<T, Lost>
+    pub(crate) async fn run<T, F>(&self, patience: Duration, job: F) -> Result<T, Lost>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,

@@ -43,7 +43,8 @@ impl Contracts {
     #[must_use]
     pub fn new() -> Self {
         let services = probity_proto::pool().services();
-        let methods = services.flat_map(|s| s.methods().collect::<Vec<_>>()).filter_map(|m| entry(&m)).collect();
+        let methods =
+            services.flat_map(|s| s.methods().collect::<Vec<_>>()).filter_map(|m| entry(&m)).collect();
         Self { methods }
     }
 
@@ -93,8 +94,9 @@ impl Method {
 
     /// The answer of a call.
     pub(crate) fn decode(&self, bytes: Bytes) -> Result<Json, CallFailure> {
-        let message = DynamicMessage::decode(self.output.clone(), bytes)
-            .map_err(|e| unusable(format!("the answer of {} is not what its contract says: {e}", self.path)))?;
+        let message = DynamicMessage::decode(self.output.clone(), bytes).map_err(|e| {
+            unusable(format!("the answer of {} is not what its contract says: {e}", self.path))
+        })?;
         to_json(&message).map_err(|e| unusable(format!("the answer of {} has no JSON form: {e}", self.path)))
     }
 }
@@ -115,7 +117,8 @@ mod tests {
     #[test]
     fn messages_round_trip_and_mistakes_are_named() {
         let contracts = Contracts::new();
-        let method = contracts.get("probity.anticorruption.v1.AntiCorruptionService/Investigate").expect("a method");
+        let method =
+            contracts.get("probity.anticorruption.v1.AntiCorruptionService/Investigate").expect("a method");
         let input = json!({"case": "cases/x", "kind": "CASE_KIND_TENDER", "documents": ["documents/a"]});
         assert!(!method.encode(&input).expect("encodes").is_empty());
         let wrong = method.encode(&json!({"cases": "x"})).expect_err("unknown field");

@@ -9,8 +9,8 @@ use probity_engine::{CaseKind, CaseState, Disposition, Fact, Outcome, Status, St
 use probity_proto::common;
 use probity_proto::orchestrator as proto;
 use probity_proto::time::timestamp;
-use probity_types::id::{CaseId, ExecutionId};
 use probity_types::Micros;
+use probity_types::id::{CaseId, ExecutionId};
 
 const MAX_DOCUMENTS: usize = 100;
 const MAX_SUBJECT: usize = 200;
@@ -29,13 +29,15 @@ pub(crate) fn case_id(field: &str, name: &str) -> Result<CaseId, Error> {
 
 /// A case and its execution share their id.
 pub(crate) fn execution_id(name: &str) -> Result<CaseId, Error> {
-    let id = name.strip_prefix("executions/").ok_or_else(|| invalid("name", "write it as executions/exec_…"))?;
+    let id =
+        name.strip_prefix("executions/").ok_or_else(|| invalid("name", "write it as executions/exec_…"))?;
     let id: ExecutionId = id.parse().map_err(|e: probity_types::id::BadId| invalid("name", e.to_string()))?;
     Ok(CaseId(id.0))
 }
 
 pub(crate) fn definition_name(field: &str, name: &str) -> Result<String, Error> {
-    let name = name.strip_prefix("definitions/").ok_or_else(|| invalid(field, "write it as definitions/<name>"))?;
+    let name =
+        name.strip_prefix("definitions/").ok_or_else(|| invalid(field, "write it as definitions/<name>"))?;
     if name.is_empty() || name.len() > 64 {
         return Err(invalid(field, "a name has 1 to 64 characters"));
     }
@@ -48,7 +50,10 @@ pub(crate) fn kind(number: i32) -> Result<CaseKind, Error> {
         Ok(common::CaseKind::Payment) => Ok(CaseKind::Payment),
         Ok(common::CaseKind::Message) => Ok(CaseKind::Message),
         Ok(common::CaseKind::Report) => Ok(CaseKind::Report),
-        _ => Err(invalid("kind", "must be one of CASE_KIND_TENDER, CASE_KIND_PAYMENT, CASE_KIND_MESSAGE, CASE_KIND_REPORT")),
+        _ => Err(invalid(
+            "kind",
+            "must be one of CASE_KIND_TENDER, CASE_KIND_PAYMENT, CASE_KIND_MESSAGE, CASE_KIND_REPORT",
+        )),
     }
 }
 
@@ -80,9 +85,14 @@ pub(crate) const fn state_number(state: CaseState) -> i32 {
 
 pub(crate) fn documents(names: &[String]) -> Result<Vec<String>, Error> {
     if names.is_empty() || names.len() > MAX_DOCUMENTS {
-        return Err(invalid("documents", format!("there are {}; 1 to {MAX_DOCUMENTS} are allowed", names.len())));
+        return Err(invalid(
+            "documents",
+            format!("there are {}; 1 to {MAX_DOCUMENTS} are allowed", names.len()),
+        ));
     }
-    let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_hash = |text: &str| {
+        text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
     for (index, name) in names.iter().enumerate() {
         if !name.strip_prefix("documents/").is_some_and(is_hash) {
             let why = "write it as documents/<sha256 in lower-case hex>, as UploadDocument answered";
@@ -129,15 +139,22 @@ pub(crate) fn priority(number: i32) -> Result<u8, Error> {
         Ok(proto::Priority::Low) => Ok(1),
         Ok(proto::Priority::High) => Ok(3),
         Ok(proto::Priority::Critical) => Ok(4),
-        Err(_) => Err(invalid("priority", "must be one of PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_CRITICAL")),
+        Err(_) => Err(invalid(
+            "priority",
+            "must be one of PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_CRITICAL",
+        )),
     }
 }
 
 pub(crate) fn request_key(field: String, metadata: Option<String>) -> Result<Option<String>, Error> {
     let key = Some(field).filter(|k| !k.is_empty()).or(metadata);
     match key {
-        Some(key) if key.len() > MAX_KEY => Err(invalid("request_id", format!("at most {MAX_KEY} characters are allowed"))),
-        Some(key) if key.chars().any(char::is_control) => Err(invalid("request_id", "must not contain control characters")),
+        Some(key) if key.len() > MAX_KEY => {
+            Err(invalid("request_id", format!("at most {MAX_KEY} characters are allowed")))
+        }
+        Some(key) if key.chars().any(char::is_control) => {
+            Err(invalid("request_id", "must not contain control characters"))
+        }
         other => Ok(other),
     }
 }
@@ -197,7 +214,9 @@ fn verdict(execution: &Execution) -> Option<proto::Verdict> {
             note: verdict.note.clone(),
         });
     }
-    execution.ended.map(|_| proto::Verdict { reasons: vec![execution.end_reason.clone()], ..proto::Verdict::default() })
+    execution
+        .ended
+        .map(|_| proto::Verdict { reasons: vec![execution.end_reason.clone()], ..proto::Verdict::default() })
 }
 
 /// What a case waits for: an incident goes before a decision.
@@ -216,8 +235,9 @@ fn waiting(execution: &Execution) -> Option<proto::Waiting> {
             agreed: step.votes.iter().map(|(who, ..)| who.clone()).collect(),
         })
     };
-    find(StepStatus::Incident, proto::WaitKind::Incident)
-        .or_else(|| find(StepStatus::Approval, proto::WaitKind::Approval).filter(|_| execution.taking_back.is_none()))
+    find(StepStatus::Incident, proto::WaitKind::Incident).or_else(|| {
+        find(StepStatus::Approval, proto::WaitKind::Approval).filter(|_| execution.taking_back.is_none())
+    })
 }
 
 /// An execution with its steps, as it is read.
@@ -301,7 +321,10 @@ pub(crate) fn history_event(sequence: i64, time: Micros, actor: &str, fact: &Fac
 }
 
 /// A definition as it is read.
-pub(crate) fn definition(stored: &StoredDefinition, compiled: &probity_engine::Definition) -> proto::Definition {
+pub(crate) fn definition(
+    stored: &StoredDefinition,
+    compiled: &probity_engine::Definition,
+) -> proto::Definition {
     proto::Definition {
         name: format!("definitions/{}", stored.name),
         version: stored.version.clone(),

@@ -55,9 +55,15 @@ impl Definitions {
     }
 
     /// Registers a definition for the caller's tenant.
-    pub(crate) async fn register(&self, ctx: &Ctx, definition: Arc<Definition>, now: Micros) -> Result<StoredDefinition, Error> {
-        let event = AuditEvent::new(ctx, now, "definition.registered", format!("definitions/{}", definition.name))
-            .with_detail(&json!({ "version": definition.version }));
+    pub(crate) async fn register(
+        &self,
+        ctx: &Ctx,
+        definition: Arc<Definition>,
+        now: Micros,
+    ) -> Result<StoredDefinition, Error> {
+        let event =
+            AuditEvent::new(ctx, now, "definition.registered", format!("definitions/{}", definition.name))
+                .with_detail(&json!({ "version": definition.version }));
         self.add(&ctx.tenant, definition, now, Some(event)).await
     }
 
@@ -106,7 +112,11 @@ impl Definitions {
         let chosen = {
             let newest = self.0.newest.read();
             let of = |whose: &str| {
-                newest.values().filter(|d| d.tenant == whose && d.kind == kind.as_str()).max_by_key(|d| d.created).cloned()
+                newest
+                    .values()
+                    .filter(|d| d.tenant == whose && d.kind == kind.as_str())
+                    .max_by_key(|d| d.created)
+                    .cloned()
             };
             of(tenant).filter(|_| tenant != EVERYBODY).or_else(|| of(EVERYBODY))
         };
@@ -121,8 +131,15 @@ impl Definitions {
     }
 
     /// One version, ready to run: the tenant's own or a shipped one.
-    pub(crate) async fn version(&self, tenant: &str, name: &str, version: &str) -> Result<Arc<Definition>, Error> {
-        if let Some(found) = self.known(tenant, name, version).or_else(|| self.known(EVERYBODY, name, version)) {
+    pub(crate) async fn version(
+        &self,
+        tenant: &str,
+        name: &str,
+        version: &str,
+    ) -> Result<Arc<Definition>, Error> {
+        if let Some(found) =
+            self.known(tenant, name, version).or_else(|| self.known(EVERYBODY, name, version))
+        {
             return Ok(found);
         }
         let stored = self.0.store.definition(tenant, name, version).await?;

@@ -49,7 +49,12 @@ pub(crate) struct Call {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(setup: &Setup, contracts: Arc<Contracts>, metrics: Arc<Metrics>, most: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        setup: &Setup,
+        contracts: Arc<Contracts>,
+        metrics: Arc<Metrics>,
+        most: usize,
+    ) -> Arc<Self> {
         let own = edges().edges.iter().filter(|e| e.from == "orchestrator");
         let peers = own.map(|e| (e.to.as_str(), setup.peer(&e.to))).collect();
         let permits = Arc::new(Semaphore::new(most));

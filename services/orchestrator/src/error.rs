@@ -61,7 +61,10 @@ impl From<Error> for Fault {
             }
             Error::Refused(Refusal::NoSuchStep { .. }) => Self::invalid("ORC-0005", "step", text),
             Error::Refused(
-                Refusal::NotWaiting { .. } | Refusal::Ended { .. } | Refusal::NoIncident { .. } | Refusal::TakingBack,
+                Refusal::NotWaiting { .. }
+                | Refusal::Ended { .. }
+                | Refusal::NoIncident { .. }
+                | Refusal::TakingBack,
             ) => Self::new(FaultKind::WrongState, "ORC-0006", text),
             Error::Busy => Self::new(FaultKind::Overloaded, "ORC-0007", text),
             Error::Away(_) | Error::Fenced => Self::new(FaultKind::Unavailable, "ORC-0008", text),

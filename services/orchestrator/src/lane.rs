@@ -46,7 +46,7 @@ pub(crate) enum Message {
     /// Open a case.
     Open(Box<OpenCase>),
     /// A person does something to a case.
-    Person { ctx: Ctx, case: CaseId, event: Event, reply: Reply },
+    Person(Box<Deed>),
 }
 
 /// A case to open.
@@ -55,6 +55,14 @@ pub(crate) struct OpenCase {
     pub(crate) opening: Opening,
     pub(crate) definition: Arc<Definition>,
     pub(crate) scope: Option<Scope>,
+    pub(crate) reply: Reply,
+}
+
+/// What a person does to a case.
+pub(crate) struct Deed {
+    pub(crate) ctx: Ctx,
+    pub(crate) case: CaseId,
+    pub(crate) event: Event,
     pub(crate) reply: Reply,
 }
 
@@ -67,6 +75,12 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// Lets a person do something to a case.
+    pub(crate) async fn person(&self, ctx: &Ctx, case: CaseId, event: Event) -> Result<Case, Error> {
+        let ctx = ctx.clone();
+        self.ask(|reply| Message::Person(Box::new(Deed { ctx, case, event, reply }))).await
+    }
+
     /// Sends a message and waits for the answer, which comes after the commit.
     pub(crate) async fn ask(&self, make: impl FnOnce(Reply) -> Message) -> Result<Case, Error> {
         let (reply, answer) = oneshot::channel();
@@ -112,9 +126,9 @@ pub(crate) struct Lane {
     metrics: Arc<Metrics>,
     handle: Handle,
     messages: mpsc::Receiver<Message>,
-    /// Answers of calls. Unbounded, but never more than calls in flight.
-    answers: mpsc::UnboundedReceiver<(CaseId, Event)>,
-    answer: mpsc::UnboundedSender<(CaseId, Event)>,
+    /// Answers of calls; a call whose answer finds no place waits for one.
+    answers: mpsc::Receiver<(CaseId, Event)>,
+    answer: mpsc::Sender<(CaseId, Event)>,
     live: HashMap<CaseId, Live>,
     in_flight: HashSet<CallId>,
     timers: BinaryHeap<Reverse<(Micros, CaseId)>>,
@@ -133,7 +147,7 @@ impl Lane {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (send, messages) = mpsc::channel(config.queue);
-        let (answer, answers) = mpsc::unbounded_channel();
+        let (answer, answers) = mpsc::channel(config.max_calls_in_flight);
         let (changed, _) = broadcast::channel(WATCH_BUFFER);
         Self {
             owner: config.replica.clone(),
@@ -202,7 +216,7 @@ impl Lane {
                 Some(message) = self.messages.recv() => {
                     let reply = match message {
                         Message::Open(open) => open.reply,
-                        Message::Person { reply, .. } => reply,
+                        Message::Person(deed) => deed.reply,
                     };
                     let _ = reply.send(Err(Error::Away(why.to_owned())));
                 }
@@ -270,10 +284,10 @@ impl Lane {
     async fn asked(&mut self, message: Message, work: &mut Work) {
         match message {
             Message::Open(open) => self.open(*open, work),
-            Message::Person { ctx, case, event, reply } => match self.ensure_live(&ctx, case).await {
-                Ok(()) => self.decide(case, event, Some(&ctx), Some(reply), work),
+            Message::Person(deed) => match self.ensure_live(&deed.ctx, deed.case).await {
+                Ok(()) => self.decide(deed.case, deed.event, Some(&deed.ctx), Some(deed.reply), work),
                 Err(error) => {
-                    let _ = reply.send(Err(error));
+                    let _ = deed.reply.send(Err(error));
                 }
             },
         }
@@ -316,7 +330,14 @@ impl Lane {
     }
 
     /// Lets the core decide; what it decides joins the batch.
-    fn decide(&mut self, case: CaseId, event: Event, by: Option<&Ctx>, reply: Option<Reply>, work: &mut Work) {
+    fn decide(
+        &mut self,
+        case: CaseId,
+        event: Event,
+        by: Option<&Ctx>,
+        reply: Option<Reply>,
+        work: &mut Work,
+    ) {
         let now = self.clock.now();
         let Some(live) = self.live.get_mut(&case) else { return };
         let first = live.execution.sequence + 1;
@@ -405,11 +426,13 @@ impl Lane {
                     if !self.in_flight.insert((case, step, attempt, compensation)) {
                         continue; // the same call is still under way
                     }
-                    let Some(call) = live.call(case, step, attempt, compensation, input, &key) else { continue };
+                    let Some(call) = live.call(case, step, attempt, compensation, input, &key) else {
+                        continue;
+                    };
                     let (dispatcher, answer) = (self.dispatcher.clone(), self.answer.clone());
                     tokio::spawn(async move {
                         let event = dispatcher.run(call).await;
-                        let _ = answer.send((case, event));
+                        let _ = answer.send((case, event)).await;
                     });
                 }
             }

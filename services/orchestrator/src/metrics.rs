@@ -29,7 +29,10 @@ impl Metrics {
         let metrics = Self {
             opened: counters("orchestrator_cases_opened_total", "Cases opened", "kind")?,
             transitions: counters("orchestrator_case_transitions_total", "Transitions of cases", "to")?,
-            incidents: IntCounter::new("orchestrator_incidents_total", "Steps that needed a person to mend something")?,
+            incidents: IntCounter::new(
+                "orchestrator_incidents_total",
+                "Steps that needed a person to mend something",
+            )?,
             attempts: counters("orchestrator_step_attempts_total", "Attempts of steps", "outcome")?,
             live: IntGauge::new("orchestrator_executions_in_memory", "Executions in memory")?,
             calls: IntGauge::new("orchestrator_calls_in_flight", "Calls to peers under way")?,

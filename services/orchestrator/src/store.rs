@@ -25,8 +25,7 @@ pub(crate) const MIGRATIONS: &[Migration] =
 /// There is one lane until replicas share the shards.
 pub(crate) const LANE: i64 = 0;
 
-const JOURNAL: &str =
-    "case_id, tenant, first_fact, time_us, actor, request_id, trace_id, facts";
+const JOURNAL: &str = "case_id, tenant, first_fact, time_us, actor, request_id, trace_id, facts";
 
 /// The store of the orchestrator.
 #[derive(Clone)]
@@ -96,7 +95,8 @@ impl Store {
 
     /// The journal after a position, in the order of the commits, with positions.
     pub(crate) async fn journal(&self, after: i64, limit: i64) -> Result<Vec<(i64, StoredTurn)>, Error> {
-        let sql = format!("SELECT {JOURNAL}, seq FROM journal WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+        let sql =
+            format!("SELECT {JOURNAL}, seq FROM journal WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3");
         let rows = self.db.query(&sql, args![LANE, after, limit]).await?;
         rows.iter().map(|row| Ok((row.i64(8)?, read_turn(row)?))).collect()
     }
@@ -114,7 +114,12 @@ impl Store {
     }
 
     /// One version: the tenant's own or a shipped one.
-    pub(crate) async fn definition(&self, tenant: &str, name: &str, version: &str) -> Result<StoredDefinition, Error> {
+    pub(crate) async fn definition(
+        &self,
+        tenant: &str,
+        name: &str,
+        version: &str,
+    ) -> Result<StoredDefinition, Error> {
         let sql = "SELECT tenant, name, version, kind, source, created_us FROM definitions
              WHERE tenant IN ($1, '') AND name = $2 AND version = $3 ORDER BY tenant DESC";
         let row = self.db.query_opt(sql, args![tenant, name, version]).await?;

@@ -1,181 +1,19 @@
 //! Cases through the door of the orchestrator, with peers of the test's own making.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
-use probity_orchestrator::Orchestrator;
-use probity_proto::anticorruption::{InvestigateRequest, InvestigateResponse};
-use probity_proto::common::{CaseKind, FindingSummary, Severity};
-use probity_proto::compliance::{Decision, EvaluateRequest, EvaluateResponse, Reason};
-use probity_proto::intake::{CheckDocumentsRequest, CheckDocumentsResponse};
+mod world;
+
+use probity_proto::common::CaseKind;
 use probity_proto::orchestrator::case_service_client::CaseServiceClient;
 use probity_proto::orchestrator::remediation_service_client::RemediationServiceClient;
 use probity_proto::orchestrator::workflow_service_client::WorkflowServiceClient;
 use probity_proto::orchestrator::*;
-use probity_proto::spam::{Band, Classification, ClassifyRequest};
-use probity_proto::{BoxGrpcService, audit};
-use probity_runtime::testing::{Fake, Harness, ctx};
+use probity_runtime::testing::ctx;
 use probity_types::Role;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use tonic::{Code, Request, Status};
-
-const DOCUMENT: &str = "documents/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-
-/// What the peers of a test answer, and what they saw.
-#[derive(Default)]
-struct World {
-    unacceptable: AtomicBool,
-    findings: AtomicU32,
-    four_eyes: AtomicBool,
-    spam: AtomicBool,
-    /// Calls of Investigate that fail before one is answered.
-    investigate_down: AtomicU32,
-    /// Investigate answers that it was asked wrongly.
-    investigate_refuses: AtomicBool,
-    investigated: Mutex<Vec<String>>,
-    audited: Mutex<Vec<audit::Entry>>,
-}
-
-impl World {
-    fn intake(self: &Arc<Self>) -> Fake {
-        let world = self.clone();
-        Fake::new().on("/probity.intake.v1.IntakeService/CheckDocuments", move |request: CheckDocumentsRequest, _| {
-            assert_eq!(request.documents, [DOCUMENT]);
-            let bad = world.unacceptable.load(Ordering::SeqCst);
-            let reason = if bad { "line 1: no JSON".to_owned() } else { String::new() };
-            Ok(CheckDocumentsResponse { acceptable: !bad, reason, ..CheckDocumentsResponse::default() })
-        })
-    }
-
-    fn anti_corruption(self: &Arc<Self>) -> Fake {
-        let world = self.clone();
-        let path = "/probity.anticorruption.v1.AntiCorruptionService/Investigate";
-        Fake::new().on(path, move |_: InvestigateRequest, headers| {
-            let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-            world.investigated.lock().unwrap().push(key);
-            if world.investigate_refuses.load(Ordering::SeqCst) {
-                return Err(Status::invalid_argument("that is not a tender"));
-            }
-            if world.investigate_down.load(Ordering::SeqCst) > 0 {
-                world.investigate_down.fetch_sub(1, Ordering::SeqCst);
-                return Err(Status::unavailable("starting"));
-            }
-            let count = world.findings.load(Ordering::SeqCst);
-            let one = FindingSummary { rule: "R018".into(), severity: Severity::High as i32, ..FindingSummary::default() };
-            Ok(InvestigateResponse {
-                finding_count: i64::from(count),
-                findings: vec![one; count as usize],
-                summary: format!("{count} findings"),
-                ..InvestigateResponse::default()
-            })
-        })
-    }
-
-    fn spam(self: &Arc<Self>) -> Fake {
-        let world = self.clone();
-        Fake::new().on("/probity.spam.v1.SpamService/Classify", move |_: ClassifyRequest, _| {
-            let spam = world.spam.load(Ordering::SeqCst);
-            Ok(Classification {
-                probability: if spam { 0.99 } else { 0.01 },
-                band: if spam { Band::Spam } else { Band::Ham } as i32,
-                explanation: "the words say so".into(),
-                ..Classification::default()
-            })
-        })
-    }
-
-    fn compliance(self: &Arc<Self>) -> Fake {
-        let world = self.clone();
-        Fake::new().on("/probity.compliance.v1.ComplianceService/Evaluate", move |request: EvaluateRequest, _| {
-            let clean = request.finding_count == 0;
-            let decision = if clean { Decision::Allow } else { Decision::Deny };
-            let required = if world.four_eyes.load(Ordering::SeqCst) { 2 } else { 1 };
-            let reason = Reason { message: "a single bid".into(), ..Reason::default() };
-            Ok(EvaluateResponse {
-                decision: decision as i32,
-                reasons: if clean { vec![] } else { vec![reason] },
-                required_approvals: if clean { 0 } else { required },
-                actions: if clean { vec![] } else { vec!["notify".into(), "hold_payment".into()] },
-                summary: format!("{decision:?}"),
-                ..EvaluateResponse::default()
-            })
-        })
-    }
-
-    fn audit(self: &Arc<Self>) -> Fake {
-        let world = self.clone();
-        Fake::new().on("/probity.audit.v1.AuditService/Append", move |request: audit::AppendRequest, _| {
-            let count = i64::try_from(request.entries.len()).unwrap();
-            world.audited.lock().unwrap().extend(request.entries);
-            Ok(audit::AppendResponse { tree_size: 0, accepted: count, duplicates: 0 })
-        })
-    }
-
-    async fn start(self: &Arc<Self>, dir: Option<std::path::PathBuf>) -> Harness {
-        let mut builder = Harness::builder()
-            .peer("intake", self.intake().routes())
-            .peer("anti-corruption", self.anti_corruption().routes())
-            .peer("spam-detection", self.spam().routes())
-            .peer("compliance-validator", self.compliance().routes())
-            .peer("audit-aggregator", self.audit().routes());
-        if let Some(dir) = dir {
-            builder = builder.dir(dir);
-        }
-        builder.start::<Orchestrator>().await
-    }
-}
-
-type Client = CaseServiceClient<BoxGrpcService>;
-
-fn officer(harness: &Harness, name: &str) -> Client {
-    CaseServiceClient::new(harness.client_as(&ctx("t1", &format!("users/{name}"), &[Role::Officer])))
-}
-
-fn opening(kind: CaseKind, key: &str) -> OpenCaseRequest {
-    OpenCaseRequest {
-        kind: kind as i32,
-        documents: vec![DOCUMENT.into()],
-        subject: "a case".into(),
-        request_id: key.into(),
-        ..OpenCaseRequest::default()
-    }
-}
-
-async fn open(client: &mut Client, kind: CaseKind) -> Case {
-    client.open_case(opening(kind, "")).await.unwrap().into_inner()
-}
-
-/// Follows a case until it is final or waits for a person.
-async fn settle(client: &mut Client, name: &str) -> Case {
-    testkit_eventually(|| {
-        let (mut client, name) = (client.clone(), name.to_owned());
-        async move {
-            let case = client.get_case(GetCaseRequest { name }).await.unwrap().into_inner();
-            (case.end_time.is_some() || case.waiting.is_some()).then_some(case)
-        }
-    })
-    .await
-}
-
-async fn testkit_eventually<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() -> F) -> T {
-    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    loop {
-        if let Some(value) = probe().await {
-            return value;
-        }
-        assert!(tokio::time::Instant::now() < until, "it did not come to that within 20 s");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-}
-
-async fn types(client: &mut Client, name: &str) -> Vec<String> {
-    let request = ListHistoryRequest { parent: name.into(), page_size: 1000, ..ListHistoryRequest::default() };
-    let events = client.list_history(request).await.unwrap().into_inner().events;
-    for (event, sequence) in events.iter().zip(1..) {
-        assert_eq!(event.sequence, sequence, "the history has no holes");
-    }
-    events.into_iter().map(|e| e.r#type).collect()
-}
+use std::sync::atomic::Ordering;
+use tonic::{Code, Request};
+use world::{World, officer, open, opening, settle, types, until};
 
 #[tokio::test]
 async fn a_clean_tender_resolves_by_itself() {
@@ -207,7 +45,8 @@ async fn findings_wait_for_a_person_and_actions_stand() {
     assert_eq!(case.finding_count, 2);
     assert_eq!(case.waiting.as_ref().unwrap().kind(), WaitKind::Approval);
 
-    let mut actions = RemediationServiceClient::new(harness.client_as(&ctx("t1", "users/olga", &[Role::Officer])));
+    let mut actions =
+        RemediationServiceClient::new(harness.client_as(&ctx("t1", "users/olga", &[Role::Officer])));
     let list = ListActionsRequest { parent: opened.name.clone(), ..ListActionsRequest::default() };
     let taken = actions.list_actions(list.clone()).await.unwrap().into_inner().actions;
     let kinds: Vec<_> = taken.iter().map(|a| a.r#type()).collect();
@@ -319,7 +158,8 @@ async fn a_refusal_opens_an_incident_that_a_person_resolves() {
     workflows.retry_step(retry.clone()).await.unwrap();
     assert_eq!(settle(&mut client, &opened.name).await.state(), CaseState::Resolved);
     assert_eq!(workflows.retry_step(retry).await.unwrap_err().code(), Code::FailedPrecondition);
-    let execution = workflows.get_execution(GetExecutionRequest { name: case.execution }).await.unwrap().into_inner();
+    let execution =
+        workflows.get_execution(GetExecutionRequest { name: case.execution }).await.unwrap().into_inner();
     assert_eq!(execution.status(), ExecutionStatus::Completed);
     assert!(execution.steps.iter().any(|s| s.id == "investigate" && s.attempts == 2));
 }
@@ -334,7 +174,7 @@ async fn cancelling_takes_back_what_was_done() {
     settle(&mut client, &opened.name).await;
     let cancel = CancelCaseRequest { name: opened.name.clone(), reason: "opened twice".into() };
     client.cancel_case(cancel.clone()).await.unwrap();
-    let case = testkit_eventually(|| {
+    let case = until(|| {
         let (mut client, name) = (client.clone(), opened.name.clone());
         async move {
             let case = client.get_case(GetCaseRequest { name }).await.unwrap().into_inner();
@@ -343,7 +183,8 @@ async fn cancelling_takes_back_what_was_done() {
     })
     .await;
     assert_eq!(case.state(), CaseState::Cancelled);
-    let mut actions = RemediationServiceClient::new(harness.client_as(&ctx("t1", "users/olga", &[Role::Officer])));
+    let mut actions =
+        RemediationServiceClient::new(harness.client_as(&ctx("t1", "users/olga", &[Role::Officer])));
     let list = ListActionsRequest { parent: opened.name, ..ListActionsRequest::default() };
     let left = actions.list_actions(list).await.unwrap().into_inner().actions;
     assert!(!left.is_empty() && left.iter().all(|a| !a.active), "{left:?}");
@@ -440,7 +281,7 @@ async fn everything_that_counts_reaches_the_audit_log() {
     settle(&mut client, &opened.name).await;
     let close = CloseCaseRequest { name: opened.name.clone(), disposition: 1, note: String::new() };
     client.close_case(close).await.unwrap();
-    let entries = testkit_eventually(|| {
+    let entries = until(|| {
         let entries: Vec<_> =
             world.audited.lock().unwrap().iter().filter(|e| e.case == opened.name).cloned().collect();
         async move { entries.iter().any(|e| e.action == "execution.ended").then_some(entries) }
@@ -462,7 +303,7 @@ async fn what_was_under_way_goes_on_after_a_restart() {
     let harness = world.start(None).await;
     let mut client = officer(&harness, "olga");
     let opened = open(&mut client, CaseKind::Tender).await;
-    testkit_eventually(|| {
+    until(|| {
         let tried = !world.investigated.lock().unwrap().is_empty();
         async move { tried.then_some(()) }
     })
@@ -490,13 +331,24 @@ async fn a_definition_is_refused_with_its_place() {
     let refused = workflows.register_definition(request(bad)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().starts_with("source:4:"), "{}", refused.message());
-    let good = bad.replace("Nothing", "Classify").replace("\nverdict", "\n    input: {documents: case.documents}\nverdict");
+    let good = bad
+        .replace("Nothing", "Classify")
+        .replace("\nverdict", "\n    input: {documents: case.documents}\nverdict");
     let stored = workflows.register_definition(request(&good)).await.unwrap().into_inner();
     let again = workflows.register_definition(request(&good)).await.unwrap().into_inner();
     assert_eq!(stored.version, again.version);
     let list = workflows.list_definitions(ListDefinitionsRequest {}).await.unwrap().into_inner().definitions;
     let names: Vec<_> = list.iter().map(|d| d.name.as_str()).collect();
-    assert_eq!(names, ["definitions/message", "definitions/mine", "definitions/payment", "definitions/report", "definitions/tender"]);
+    assert_eq!(
+        names,
+        [
+            "definitions/message",
+            "definitions/mine",
+            "definitions/payment",
+            "definitions/report",
+            "definitions/tender"
+        ]
+    );
     let mut client = officer(&harness, "olga");
     let own = OpenCaseRequest { definition: "definitions/mine".into(), ..opening(CaseKind::Report, "") };
     let case = client.open_case(Request::new(own)).await.unwrap().into_inner();

@@ -12,7 +12,7 @@ use crate::commands::case::{is_final, outlook};
 use crate::failure::Failure;
 use crate::input::{Body, Document, Place};
 use crate::open::{Wish, open_case};
-use crate::output::{Output, note, plain};
+use crate::output::{Output, plain};
 use crate::platform::{self, Platform, Shape};
 use crate::samples::{Item, Set, Sizes};
 use crate::{dev, guide, proof};
@@ -45,8 +45,9 @@ pub(crate) async fn run(args: DemoArgs, out: Output) -> Result<(), Failure> {
     out.line(format_args!("READY {}", platform.url()))?;
     dev::write_samples(&platform.data().join("samples"))?;
     let client = Client::with_token(&platform.url(), &platform.token()?, RETRY_FOR)?;
+    let data = platform.data().to_owned();
     let shown = tokio::select! {
-        shown = show(&client, &platform, &args, out) => shown,
+        shown = show(&client, &data, &args, out) => shown,
         () = platform.wait_for_signal() => return dev::stop(platform).await,
     };
     if args.exit || shown.is_err() {
@@ -62,7 +63,7 @@ pub(crate) async fn run(args: DemoArgs, out: Output) -> Result<(), Failure> {
 }
 
 /// Opens the samples, follows them to where they stay, and proves one.
-async fn show(client: &Client, platform: &Platform, args: &DemoArgs, out: Output) -> Result<(), Failure> {
+async fn show(client: &Client, data: &Path, args: &DemoArgs, out: Output) -> Result<(), Failure> {
     let opened = open_all(client).await?;
     out.line(format_args!(
         "opened {} cases from {}",
@@ -73,7 +74,7 @@ async fn show(client: &Client, platform: &Platform, args: &DemoArgs, out: Output
     let cases = follow(client, opened, within, out).await?;
     stuck(&cases)?;
     next_steps(&cases, out)?;
-    prove(client, platform.data(), &cases, out).await
+    prove(client, data, &cases, out).await
 }
 
 /// A sample and the case that was opened for it.

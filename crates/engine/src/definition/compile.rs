@@ -1,7 +1,9 @@
 //! From what is written to what can run.
 
 use super::raw::{Raw, RawCall, RawRetry, RawStep, RawVerdict, RawWait, at, parse};
-use super::{Action, CallSpec, Catalog, Definition, DefinitionError, MAX_STEPS, MethodSpec, OnError, Step, VerdictRule};
+use super::{
+    Action, CallSpec, Catalog, Definition, DefinitionError, MAX_STEPS, MethodSpec, OnError, Step, VerdictRule,
+};
 use crate::case::CaseState;
 use crate::expr::{Expr, Scope, Type};
 use crate::fact::Outcome;
@@ -61,7 +63,13 @@ fn check_name(name: &Spanned<String>) -> Result<()> {
     if is_name(&name.value) {
         return Ok(());
     }
-    Err(at(name, format!("{:?} is no name: lower-case letters, digits, - and _, at most 64, a letter first", name.value)))
+    Err(at(
+        name,
+        format!(
+            "{:?} is no name: lower-case letters, digits, - and _, at most 64, a letter first",
+            name.value
+        ),
+    ))
 }
 
 /// Step identifiers appear in expressions, so they must be CEL identifiers.
@@ -74,7 +82,10 @@ fn index_steps(raw: &Raw) -> Result<HashMap<String, usize>> {
     for (position, step) in raw.steps.iter().enumerate() {
         let id = &step.id;
         if !is_name(&id.value) || id.value.contains('-') {
-            let message = format!("{:?} is no step id: lower-case letters, digits and _, at most 64, a letter first", id.value);
+            let message = format!(
+                "{:?} is no step id: lower-case letters, digits and _, at most 64, a letter first",
+                id.value
+            );
             return Err(at(id, message));
         }
         if index.insert(id.value.clone(), position).is_some() {
@@ -92,7 +103,10 @@ fn order(raw: &Raw, index: &HashMap<String, usize>) -> Result<Vec<usize>> {
         for need in &step.needs {
             let Some(before) = index.get(&need.value) else {
                 let known: Vec<_> = raw.steps.iter().map(|s| s.id.value.as_str()).collect();
-                return Err(at(need, format!("there is no step {:?}; there are {}", need.value, known.join(", "))));
+                return Err(at(
+                    need,
+                    format!("there is no step {:?}; there are {}", need.value, known.join(", ")),
+                ));
             };
             graph.add_edge(nodes[*before], nodes[position], ());
         }
@@ -227,7 +241,10 @@ impl Compiler<'_> {
             })
             .collect::<Result<_>>()?;
         if rules.last().is_none_or(|last| last.when.is_some()) {
-            return Err(at(name, "the last rule of `verdict` must have no `when`, so that every case ends somehow"));
+            return Err(at(
+                name,
+                "the last rule of `verdict` must have no `when`, so that every case ends somehow",
+            ));
         }
         Ok(rules)
     }
@@ -235,11 +252,15 @@ impl Compiler<'_> {
     fn findings_from(&self, step: Option<&Spanned<String>>) -> Result<Option<usize>> {
         let Some(step) = step else { return Ok(None) };
         let position = self.index.get(&step.value).copied();
-        let counts = position.and_then(|p| self.specs[p].as_ref()).and_then(|s| s.output.get_field_by_name("finding_count"));
+        let counts = position
+            .and_then(|p| self.specs[p].as_ref())
+            .and_then(|s| s.output.get_field_by_name("finding_count"));
         match (position, counts) {
             (Some(position), Some(_)) => Ok(Some(position)),
             (None, _) => Err(at(step, format!("there is no step {:?}", step.value))),
-            (Some(_), None) => Err(at(step, format!("the answer of {:?} has no field finding_count", step.value))),
+            (Some(_), None) => {
+                Err(at(step, format!("the answer of {:?} has no field finding_count", step.value)))
+            }
         }
     }
 }
@@ -268,13 +289,16 @@ fn approval_type() -> Type {
 fn default_output(raw: &RawStep, spec: Option<&MethodSpec>) -> serde_json::Value {
     match (spec, &raw.wait) {
         (Some(spec), _) => spec.default_output.clone(),
-        (None, Some(RawWait { approval: Some(_), .. })) => json!({"disposition": "", "decided_by": [], "note": ""}),
+        (None, Some(RawWait { approval: Some(_), .. })) => {
+            json!({"disposition": "", "decided_by": [], "note": ""})
+        }
         _ => json!({}),
     }
 }
 
 fn action(raw: &RawStep, spec: Option<&MethodSpec>, scope: &Scope<'_>) -> Result<Action> {
-    let one = || at(&raw.id, format!("step {:?} needs exactly one of `call`, `fail` and `wait`", raw.id.value));
+    let one =
+        || at(&raw.id, format!("step {:?} needs exactly one of `call`, `fail` and `wait`", raw.id.value));
     match (&raw.call, &raw.fail, &raw.wait, spec) {
         (Some(method), None, None, Some(spec)) => Ok(Action::Call(call(method, &raw.input, spec, scope)?)),
         (None, Some(reason), None, _) => Ok(Action::Fail(typed(reason, scope, &Type::Text)?)),
@@ -295,7 +319,8 @@ fn call(method: &Spanned<String>, input: &Input, spec: &MethodSpec, scope: &Scop
     for (field, value) in input {
         let Some(descriptor) = spec.input.get_field_by_name(field) else {
             let names: Vec<_> = spec.input.fields().map(|f| f.name().to_owned()).collect();
-            let message = format!("{} has no field {:?}; it has {}", spec.input.name(), field, names.join(", "));
+            let message =
+                format!("{} has no field {:?}; it has {}", spec.input.name(), field, names.join(", "));
             return Err(at(value, message));
         };
         fields.push((field.clone(), typed(value, scope, &Type::of_field(&descriptor))?));
@@ -308,7 +333,10 @@ fn typed(source: &Spanned<String>, scope: &Scope<'_>, wanted: &Type) -> Result<E
     let expr = Expr::compile(&source.value).map_err(|e| at(source, e))?;
     let found = expr.infer(scope).map_err(|e| at(source, e))?;
     if !found.fits(wanted) {
-        return Err(at(source, format!("this gives {}, but {} is wanted", found.describe(), wanted.describe())));
+        return Err(at(
+            source,
+            format!("this gives {}, but {} is wanted", found.describe(), wanted.describe()),
+        ));
     }
     Ok(expr)
 }
@@ -316,7 +344,10 @@ fn typed(source: &Spanned<String>, scope: &Scope<'_>, wanted: &Type) -> Result<E
 fn state(text: &Spanned<String>) -> Result<CaseState> {
     let state: CaseState = text.value.parse().map_err(|e: String| at(text, e))?;
     if state.is_final() {
-        return Err(at(text, format!("a step cannot enter {state}: the end of the definition does; use `fail` or `verdict`")));
+        return Err(at(
+            text,
+            format!("a step cannot enter {state}: the end of the definition does; use `fail` or `verdict`"),
+        ));
     }
     Ok(state)
 }
@@ -325,10 +356,14 @@ fn state(text: &Spanned<String>) -> Result<CaseState> {
 fn check_states(raw: &Raw, steps: &[Step]) -> Result<()> {
     for (step, written) in steps.iter().zip(&raw.steps) {
         for before in &step.needs {
-            if let (Some(now), Some(earlier), Some(place)) = (step.state, steps[*before].state, &written.state)
+            if let (Some(now), Some(earlier), Some(place)) =
+                (step.state, steps[*before].state, &written.state)
                 && now < earlier
             {
-                let message = format!("{now} comes before {earlier}, the state of {:?}, which this step needs", steps[*before].id);
+                let message = format!(
+                    "{now} comes before {earlier}, the state of {:?}, which this step needs",
+                    steps[*before].id
+                );
                 return Err(at(place, message));
             }
         }
@@ -339,7 +374,12 @@ fn check_states(raw: &Raw, steps: &[Step]) -> Result<()> {
 fn retry(raw: &Spanned<RawRetry>) -> Result<RetryPolicy> {
     match &raw.value {
         RawRetry::Preset(name) => RetryPolicy::preset(name).ok_or_else(|| {
-            at(raw, format!("{name:?} is no retry preset; one of quick, standard, aggressive, rate_limited, never"))
+            at(
+                raw,
+                format!(
+                    "{name:?} is no retry preset; one of quick, standard, aggressive, rate_limited, never"
+                ),
+            )
         }),
         RawRetry::Own(own) => {
             let time = |text: &str| parse_duration(text, LONGEST_TIMEOUT).map_err(|e| at(raw, e));

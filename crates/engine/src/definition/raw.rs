@@ -91,11 +91,7 @@ pub(super) fn parse(source: &str) -> Result<Raw, DefinitionError> {
     serde_saphyr::from_str(source).map_err(|error| {
         let at = error.location();
         let message = error.without_snippet().to_string();
-        DefinitionError {
-            line: at.map_or(0, |l| l.line()),
-            column: at.map_or(0, |l| l.column()),
-            message,
-        }
+        DefinitionError { line: at.map_or(0, |l| l.line()), column: at.map_or(0, |l| l.column()), message }
     })
 }
 

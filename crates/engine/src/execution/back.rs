@@ -11,14 +11,24 @@ use probity_types::Micros;
 use std::cmp::Reverse;
 
 impl Execution {
-    pub(super) fn take_back(&mut self, turn: &mut Turn, ending: Ending, reason: String, actor: Option<String>, now: Micros) {
+    pub(super) fn take_back(
+        &mut self,
+        turn: &mut Turn,
+        ending: Ending,
+        reason: String,
+        actor: Option<String>,
+        now: Micros,
+    ) {
         self.record(turn, Fact::CompensationStarted { ending, reason, actor }, now);
     }
 
     /// The next step to take back, or the end.
     pub(super) fn go_back(&mut self, turn: &mut Turn, now: Micros) {
         let busy = |s: StepStatus| {
-            matches!(s, StepStatus::Running | StepStatus::Compensating | StepStatus::CompensationBackingOff(_))
+            matches!(
+                s,
+                StepStatus::Running | StepStatus::Compensating | StepStatus::CompensationBackingOff(_)
+            )
         };
         let stuck = |index: usize| {
             self.steps[index].status == StepStatus::Incident && self.steps[index].back_attempts > 0
@@ -57,7 +67,8 @@ impl Execution {
                 turn.commands.push(self.call(step, true));
             }
             Err(error) => {
-                let failed = Fact::CompensationFailed { step: self.id(step), attempt, error, retry_at_us: None };
+                let failed =
+                    Fact::CompensationFailed { step: self.id(step), attempt, error, retry_at_us: None };
                 self.record(turn, failed, now);
             }
         }
@@ -78,8 +89,10 @@ impl Execution {
         now: Micros,
         random: f64,
     ) {
-        let awaited =
-            self.steps.get(step).is_some_and(|s| s.status == StepStatus::Compensating && s.back_attempts == attempt);
+        let awaited = self
+            .steps
+            .get(step)
+            .is_some_and(|s| s.status == StepStatus::Compensating && s.back_attempts == attempt);
         if !awaited {
             return;
         }
@@ -87,14 +100,21 @@ impl Execution {
         match result {
             Ok(()) => self.record(turn, Fact::CompensationCompleted { step: id }, now),
             Err(failure) => {
-                let delay = self.definition.steps[step].retry.delay(attempt, random).filter(|_| failure.transient);
+                let delay =
+                    self.definition.steps[step].retry.delay(attempt, random).filter(|_| failure.transient);
                 let due = delay.map(|d| now.plus(d.max(failure.retry_after.unwrap_or_default())));
-                let failed =
-                    Fact::CompensationFailed { step: id.clone(), attempt, error: failure.message.clone(), retry_at_us: due.map(|d| d.0) };
+                let failed = Fact::CompensationFailed {
+                    step: id.clone(),
+                    attempt,
+                    error: failure.message.clone(),
+                    retry_at_us: due.map(|d| d.0),
+                };
                 self.record(turn, failed, now);
                 match due {
                     Some(due) => turn.commands.push(Command::WakeAt(due)),
-                    None => self.record(turn, Fact::IncidentOpened { step: id, reason: failure.message }, now),
+                    None => {
+                        self.record(turn, Fact::IncidentOpened { step: id, reason: failure.message }, now)
+                    }
                 }
             }
         }

@@ -277,7 +277,8 @@ impl Execution {
             Fact::StepCompleted { output, .. } => step.finish(StepStatus::Completed, output.clone(), at),
             Fact::StepFailed { error, retry_at_us, .. } => {
                 step.error.clone_from(error);
-                step.status = retry_at_us.map_or(StepStatus::Blocked, |us| StepStatus::BackingOff(Micros(us)));
+                step.status =
+                    retry_at_us.map_or(StepStatus::Blocked, |us| StepStatus::BackingOff(Micros(us)));
             }
             Fact::StepSkipped { .. } => step.finish(StepStatus::Skipped, default.clone(), at),
             Fact::TimerStarted { at_us, .. } => {
@@ -353,7 +354,9 @@ impl Execution {
     fn is_under_way(&self, index: usize) -> bool {
         self.ended.is_none()
             && match self.steps[index].status {
-                StepStatus::Running | StepStatus::Compensating | StepStatus::CompensationBackingOff(_) => true,
+                StepStatus::Running | StepStatus::Compensating | StepStatus::CompensationBackingOff(_) => {
+                    true
+                }
                 StepStatus::BackingOff(_) | StepStatus::Timer(_) => self.taking_back.is_none(),
                 _ => false,
             }
@@ -415,15 +418,17 @@ impl Opening {
     #[must_use]
     pub fn of(fact: &Fact) -> Option<Self> {
         match fact {
-            Fact::CaseOpened { case, kind, subject, documents, priority, owner, owner_roles, .. } => Some(Self {
-                case: case.clone(),
-                kind: *kind,
-                subject: subject.clone(),
-                documents: documents.clone(),
-                priority: *priority,
-                owner: owner.clone(),
-                owner_roles: owner_roles.clone(),
-            }),
+            Fact::CaseOpened { case, kind, subject, documents, priority, owner, owner_roles, .. } => {
+                Some(Self {
+                    case: case.clone(),
+                    kind: *kind,
+                    subject: subject.clone(),
+                    documents: documents.clone(),
+                    priority: *priority,
+                    owner: owner.clone(),
+                    owner_roles: owner_roles.clone(),
+                })
+            }
             _ => None,
         }
     }

@@ -43,7 +43,9 @@ impl Execution {
                 self.take_back(&mut turn, Ending::Cancelled, reason, Some(actor), now);
             }
             Event::RetryStep { actor, step } => self.retry_step(&mut turn, actor, &step, now)?,
-            Event::SkipStep { actor, step, reason } => self.skip_step(&mut turn, actor, &step, reason, now)?,
+            Event::SkipStep { actor, step, reason } => {
+                self.skip_step(&mut turn, actor, &step, reason, now)?
+            }
         }
         self.advance(&mut turn, now);
         Ok(turn)
@@ -60,7 +62,8 @@ impl Execution {
         now: Micros,
         random: f64,
     ) {
-        let awaited = self.steps.get(step).is_some_and(|s| s.status == StepStatus::Running && s.attempts == attempt);
+        let awaited =
+            self.steps.get(step).is_some_and(|s| s.status == StepStatus::Running && s.attempts == attempt);
         if !awaited {
             return;
         }
@@ -73,14 +76,28 @@ impl Execution {
         }
     }
 
-    fn attempt_failed(&mut self, turn: &mut Turn, step: usize, attempt: u32, failure: CallFailure, now: Micros, random: f64) {
+    fn attempt_failed(
+        &mut self,
+        turn: &mut Turn,
+        step: usize,
+        attempt: u32,
+        failure: CallFailure,
+        now: Micros,
+        random: f64,
+    ) {
         let definition = &self.definition.steps[step];
         let on_error = definition.on_error;
         let delay = definition.retry.delay(self.steps[step].round, random).filter(|_| failure.transient);
         let due = delay.map(|d| now.plus(d.max(failure.retry_after.unwrap_or_default())));
         let id = self.id(step);
         let error = failure.message.clone();
-        let failed = Fact::StepFailed { step: id.clone(), attempt, code: failure.code, error, retry_at_us: due.map(|d| d.0) };
+        let failed = Fact::StepFailed {
+            step: id.clone(),
+            attempt,
+            code: failure.code,
+            error,
+            retry_at_us: due.map(|d| d.0),
+        };
         self.record(turn, failed, now);
         if let Some(due) = due {
             turn.commands.push(Command::WakeAt(due));
@@ -90,7 +107,9 @@ impl Execution {
         match on_error {
             OnError::Incident => self.record(turn, Fact::IncidentOpened { step: id, reason }, now),
             OnError::Continue => self.record(turn, Fact::StepSkipped { step: id, reason, actor: None }, now),
-            OnError::Fail => self.take_back(turn, Ending::Failed, format!("step {id} failed: {reason}"), None, now),
+            OnError::Fail => {
+                self.take_back(turn, Ending::Failed, format!("step {id} failed: {reason}"), None, now)
+            }
         }
     }
 
@@ -167,7 +186,14 @@ impl Execution {
         Ok(())
     }
 
-    fn skip_step(&mut self, turn: &mut Turn, actor: String, step: &str, reason: String, now: Micros) -> Result<(), Refusal> {
+    fn skip_step(
+        &mut self,
+        turn: &mut Turn,
+        actor: String,
+        step: &str,
+        reason: String,
+        now: Micros,
+    ) -> Result<(), Refusal> {
         self.incident(step)?;
         let skipped = Fact::StepSkipped { step: step.to_owned(), reason, actor: Some(actor) };
         self.record(turn, skipped, now);
@@ -208,7 +234,8 @@ impl Execution {
         let wanted = spec.when.as_ref().map_or(Ok(true), |when| when.evaluate_bool(&self.env()));
         let outcome = match wanted {
             Ok(false) => {
-                let reason = spec.when.as_ref().map_or_else(String::new, |w| format!("not needed: {}", w.source()));
+                let reason =
+                    spec.when.as_ref().map_or_else(String::new, |w| format!("not needed: {}", w.source()));
                 self.record(turn, Fact::StepSkipped { step: spec.id.clone(), reason, actor: None }, now);
                 Ok(())
             }
@@ -245,7 +272,9 @@ impl Execution {
                 let reason = reason.evaluate_text(&env)?;
                 let required = match required.evaluate(&env)? {
                     cel::Value::Int(n) => u32::try_from(n.clamp(1, 10)).unwrap_or(1),
-                    other => return Err(format!("{} gave {other:?}, not a number of people", required.source())),
+                    other => {
+                        return Err(format!("{} gave {other:?}, not a number of people", required.source()));
+                    }
                 };
                 self.record(turn, Fact::ApprovalRequested { step: id, reason, required }, now);
             }
@@ -276,7 +305,14 @@ impl Execution {
         }
     }
 
-    pub(super) fn move_to(&mut self, turn: &mut Turn, to: CaseState, step: Option<String>, reason: String, now: Micros) {
+    pub(super) fn move_to(
+        &mut self,
+        turn: &mut Turn,
+        to: CaseState,
+        step: Option<String>,
+        reason: String,
+        now: Micros,
+    ) {
         let from = self.state;
         debug_assert!(from.may_become(to), "{from} may become {}, not {to}", join(from.next()));
         self.record(turn, Fact::CaseMoved { from, to, step, reason }, now);
@@ -308,7 +344,8 @@ impl Execution {
         for rule in &self.definition.verdict {
             if rule.when.as_ref().map_or(Ok(true), |when| when.evaluate_bool(&env))? {
                 let reasons = to_json(&rule.reasons.evaluate(&env)?)?;
-                let reasons = serde_json::from_value(reasons).map_err(|e| format!("{}: {e}", rule.reasons.source()))?;
+                let reasons =
+                    serde_json::from_value(reasons).map_err(|e| format!("{}: {e}", rule.reasons.source()))?;
                 let (decided_by, note) = self.deciders();
                 return Ok(Fact::Decided { outcome: rule.outcome, reasons, decided_by, note });
             }
@@ -318,7 +355,8 @@ impl Execution {
 
     /// Who decided: the people of the last approval, else the definition.
     fn deciders(&self) -> (Vec<String>, String) {
-        let people = self.steps.iter().rev().find(|s| !s.votes.is_empty() && s.status == StepStatus::Completed);
+        let people =
+            self.steps.iter().rev().find(|s| !s.votes.is_empty() && s.status == StepStatus::Completed);
         match people {
             Some(step) => {
                 let last = step.votes.last();
@@ -353,7 +391,10 @@ fn check_size(output: Json) -> Result<Json, CallFailure> {
     }
     Err(CallFailure {
         code: "ORC-0020".to_owned(),
-        message: format!("the answer has {} bytes; at most {MAX_OUTPUT} are allowed: hand it over as a document", count.0),
+        message: format!(
+            "the answer has {} bytes; at most {MAX_OUTPUT} are allowed: hand it over as a document",
+            count.0
+        ),
         transient: false,
         retry_after: None,
     })

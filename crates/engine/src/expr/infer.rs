@@ -1,6 +1,8 @@
 //! Types of expressions, as far as the descriptors tell them.
 
-use cel::common::ast::{CallExpr, ComprehensionExpr, Expr as Ast, IdedExpr, LiteralValue, SelectExpr, operators};
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, Expr as Ast, IdedExpr, LiteralValue, SelectExpr, operators,
+};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use std::collections::HashMap;
 
@@ -253,7 +255,9 @@ fn compare(call: &CallExpr, args: &[Type]) -> Result<(), String> {
         return Err(format!("{} is compared with {}", left.describe(), right.describe()));
     }
     for (of, other) in [(left, call.args.get(1)), (right, call.args.first())] {
-        if let (Type::Enum(names), Some(Ast::Literal(LiteralValue::String(text)))) = (of, other.map(|o| &o.expr)) {
+        if let (Type::Enum(names), Some(Ast::Literal(LiteralValue::String(text)))) =
+            (of, other.map(|o| &o.expr))
+        {
             known_name(names, text.inner())?;
         }
     }

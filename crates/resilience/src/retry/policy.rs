@@ -1,6 +1,7 @@
 //! How often and how patiently to try.
 
 use super::Verdict;
+use probity_types::retry::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -93,19 +94,24 @@ const MAX_CAP: Duration = Duration::from_secs(24 * 3_600);
 
 impl Policy {
     /// See [`Preset::Quick`].
-    pub const QUICK: Self = Self::of(3, Duration::from_millis(500), Duration::from_secs(5), 30);
+    pub const QUICK: Self = Self::of(RetryPolicy::QUICK, 30);
     /// See [`Preset::Standard`].
-    pub const STANDARD: Self = Self::of(5, Duration::from_secs(1), Duration::from_secs(30), 120);
+    pub const STANDARD: Self = Self::of(RetryPolicy::STANDARD, 120);
     /// See [`Preset::Aggressive`].
-    pub const AGGRESSIVE: Self = Self::of(10, Duration::from_secs(2), Duration::from_secs(60), 900);
+    pub const AGGRESSIVE: Self = Self::of(RetryPolicy::AGGRESSIVE, 900);
     /// See [`Preset::RateLimited`].
-    pub const RATE_LIMITED: Self = Self::of(5, Duration::from_secs(5), Duration::from_secs(120), 600);
+    pub const RATE_LIMITED: Self = Self::of(RetryPolicy::RATE_LIMITED, 600);
     /// One attempt, no second.
     pub const ONCE: Self = Self { max_attempts: 1, ..Self::QUICK };
 
-    const fn of(max_attempts: u32, base: Duration, cap: Duration, max_total_secs: u64) -> Self {
+    const fn of(timing: RetryPolicy, max_total_secs: u64) -> Self {
+        let RetryPolicy { max_attempts, base, cap } = timing;
         let max_total = Some(Duration::from_secs(max_total_secs));
         Self { max_attempts, base, cap, jitter: Jitter::Full, max_total }
+    }
+
+    const fn timing(&self) -> RetryPolicy {
+        RetryPolicy { max_attempts: self.max_attempts, base: self.base, cap: self.cap }
     }
 
     /// Refuses what is out of range, naming the field and the range.
@@ -134,8 +140,7 @@ impl Policy {
     /// The longest wait after `attempt` (from 1), before it is spread.
     #[must_use]
     pub fn bound(&self, attempt: u32) -> Duration {
-        let doublings = attempt.saturating_sub(1).min(31);
-        self.base.saturating_mul(1 << doublings).min(self.cap)
+        self.timing().bound(attempt)
     }
 
     /// The wait after `attempt` (from 1), spread.

@@ -77,9 +77,14 @@ fn frame(message: &impl Message) -> http::Response<axum::body::Body> {
     bytes.extend_from_slice(&payload);
     let mut trailers = http::HeaderMap::new();
     trailers.insert("grpc-status", http::HeaderValue::from(Code::Ok as i32));
-    let frames = [Ok::<_, std::convert::Infallible>(http_body::Frame::data(bytes.freeze())), Ok(http_body::Frame::trailers(trailers))];
+    let frames = [
+        Ok::<_, std::convert::Infallible>(http_body::Frame::data(bytes.freeze())),
+        Ok(http_body::Frame::trailers(trailers)),
+    ];
     let body = axum::body::Body::new(http_body_util::StreamBody::new(futures::stream::iter(frames)));
     let mut response = http::Response::new(body);
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
     response
 }

@@ -5,9 +5,11 @@ use super::{Place, entries, on_both, signer};
 use crate::error::Error;
 use futures::future::join_all;
 use probity_merkle::{Frontier, leaf_hash};
-use probity_storage::args;
+use probity_storage::{DbConfig, args};
+use probity_testkit::{Postgres, eventually};
 use probity_types::Fault;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// The log holds exactly these events, in this order, and is intact.
 async fn holds(place: &Place, running: &super::Running, ids: &[u64]) {
@@ -125,6 +127,35 @@ async fn a_caller_that_goes_away_does_not_harm_the_log() {
         assert_eq!(running.append(0..20).await.unwrap().counts.duplicates, size - 1);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_write_that_fails_half_way_leaves_nothing() {
+    on_both(async |place| {
+        let running = place.with_batches(&[10]).await;
+        running.execute("ALTER TABLE checkpoint RENAME TO away", args![]).await;
+        assert!(matches!(running.append(10..20).await, Err(Error::Storage(_))));
+        running.execute("ALTER TABLE away RENAME TO checkpoint", args![]).await;
+        let appended = running.append(5..15).await.unwrap();
+        assert_eq!((appended.tree_size, appended.counts.accepted), (15, 5));
+        holds(place, &running, &(0..15).collect::<Vec<_>>()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_killed_loses_nothing_that_was_answered() {
+    let server = Postgres::start();
+    let config = DbConfig { url: server.create(), ..DbConfig::default() };
+    let place = Place { config, signer: signer(1), _dir: tempfile::tempdir().unwrap() };
+    let running = place.with_batches(&[300]).await;
+    server.kill();
+    assert!(running.append(300..310).await.is_err());
+    server.resume();
+    let again = async || running.append(300..310).await;
+    let appended = eventually(Duration::from_secs(10), again).await;
+    assert_eq!(appended.tree_size, 310);
+    holds(&place, &running, &(0..310).collect::<Vec<_>>()).await;
 }
 
 #[tokio::test]

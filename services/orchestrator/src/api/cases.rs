@@ -64,12 +64,9 @@ impl Cases {
         let key = convert::request_key(request.request_id.clone(), key)?;
         let scope = key.map(|key| scope(ctx, key, request));
         let ctx = ctx.clone();
-        self.lane.ask(|reply| Message::Open(Box::new(OpenCase { ctx, opening, definition, scope, reply }))).await
-    }
-
-    async fn person(&self, ctx: &Ctx, case: CaseId, event: Event) -> Result<Case, Error> {
-        let ctx = ctx.clone();
-        self.lane.ask(|reply| Message::Person { ctx, case, event, reply }).await
+        self.lane
+            .ask(|reply| Message::Open(Box::new(OpenCase { ctx, opening, definition, scope, reply })))
+            .await
     }
 
     async fn close(&self, ctx: &Ctx, request: &CloseCaseRequest) -> Result<Case, Error> {
@@ -77,7 +74,7 @@ impl Cases {
         let disposition = convert::disposition(request.disposition)?;
         let note = convert::note("note", &request.note)?;
         let event = Event::Decide { actor: ctx.actor.clone(), disposition, note };
-        match self.person(ctx, id, event).await {
+        match self.lane.person(ctx, id, event).await {
             // The same decision again, after an answer that was lost.
             Err(refused @ Error::Refused(_)) => {
                 let case = self.store.case(&ctx.tenant, id).await?;
@@ -91,7 +88,7 @@ impl Cases {
     async fn cancel(&self, ctx: &Ctx, request: &CancelCaseRequest) -> Result<Case, Error> {
         let id = convert::case_id("name", &request.name)?;
         let reason = convert::reason("reason", &request.reason)?;
-        match self.person(ctx, id, Event::Cancel { actor: ctx.actor.clone(), reason }).await {
+        match self.lane.person(ctx, id, Event::Cancel { actor: ctx.actor.clone(), reason }).await {
             Err(refused @ Error::Refused(_)) => {
                 let case = self.store.case(&ctx.tenant, id).await?;
                 if case.state == CaseState::Cancelled as i32 { Ok(case) } else { Err(refused) }
@@ -110,12 +107,21 @@ impl Cases {
         let before = if request.page_token.is_empty() {
             None
         } else {
-            Some(request.page_token.parse().map_err(|_| convert::invalid("page_token", "is not from a page before"))?)
+            Some(
+                request
+                    .page_token
+                    .parse()
+                    .map_err(|_| convert::invalid("page_token", "is not from a page before"))?,
+            )
         };
-        let filter = CaseFilter { kind: request.kind, state: request.state, waiting: request.waiting, before, limit };
+        let filter =
+            CaseFilter { kind: request.kind, state: request.state, waiting: request.waiting, before, limit };
         let cases = self.store.cases(&ctx.tenant, &filter).await?;
         let full = i64::try_from(cases.len()).unwrap_or(0) == limit;
-        let next = cases.last().filter(|_| full).map_or_else(String::new, |c| c.name.trim_start_matches("cases/").to_owned());
+        let next = cases
+            .last()
+            .filter(|_| full)
+            .map_or_else(String::new, |c| c.name.trim_start_matches("cases/").to_owned());
         Ok(ListCasesResponse { cases, next_page_token: next })
     }
 
@@ -126,7 +132,10 @@ impl Cases {
         let after = if request.page_token.is_empty() {
             0
         } else {
-            request.page_token.parse().map_err(|_| convert::invalid("page_token", "is not from a page before"))?
+            request
+                .page_token
+                .parse()
+                .map_err(|_| convert::invalid("page_token", "is not from a page before"))?
         };
         let mut events = events(&self.store, id, after, limit).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -221,14 +230,20 @@ impl CaseService for Cases {
         Ok(Response::new(case.map_err(status)?))
     }
 
-    async fn list_cases(&self, request: Request<ListCasesRequest>) -> Result<Response<ListCasesResponse>, Status> {
+    async fn list_cases(
+        &self,
+        request: Request<ListCasesRequest>,
+    ) -> Result<Response<ListCasesResponse>, Status> {
         let page = self.list(request.ctx()?, request.get_ref()).await;
         Ok(Response::new(page.map_err(status)?))
     }
 
     type WatchCaseStream = Pin<Box<dyn Stream<Item = Result<HistoryEvent, Status>> + Send>>;
 
-    async fn watch_case(&self, request: Request<WatchCaseRequest>) -> Result<Response<Self::WatchCaseStream>, Status> {
+    async fn watch_case(
+        &self,
+        request: Request<WatchCaseRequest>,
+    ) -> Result<Response<Self::WatchCaseStream>, Status> {
         // Subscribed before the first read, so that nothing falls between.
         let changed = self.lane.watch();
         let case = self.get(request.ctx()?, &request.get_ref().name).await.map_err(status)?;
@@ -238,7 +253,10 @@ impl CaseService for Cases {
         Ok(Response::new(Box::pin(ReceiverStream::new(events))))
     }
 
-    async fn list_history(&self, request: Request<ListHistoryRequest>) -> Result<Response<ListHistoryResponse>, Status> {
+    async fn list_history(
+        &self,
+        request: Request<ListHistoryRequest>,
+    ) -> Result<Response<ListHistoryResponse>, Status> {
         let page = self.history(request.ctx()?, request.get_ref()).await;
         Ok(Response::new(page.map_err(status)?))
     }

@@ -32,7 +32,8 @@ impl Remediation {
         let kind = action_type(request.r#type)?;
         let mut change = self.change(ctx, &request.case, kind, "action.taken")?;
         change.reason = convert::note("reason", &request.reason)?;
-        change.event = change.event.with_detail(&json!({ "type": kind.as_str_name(), "reason": request.reason }));
+        change.event =
+            change.event.with_detail(&json!({ "type": kind.as_str_name(), "reason": request.reason }));
         change.scope = key.map(|key| scope(ctx, "TakeAction", key, request));
         Ok(change)
     }
@@ -94,16 +95,21 @@ fn scope(ctx: &Ctx, operation: &'static str, key: String, request: &impl Message
 #[tonic::async_trait]
 impl RemediationService for Remediation {
     async fn take_action(&self, request: Request<TakeActionRequest>) -> Result<Response<Action>, Status> {
-        let change = self.take(request.ctx()?, request.idempotency_key(), request.get_ref()).map_err(status)?;
+        let change =
+            self.take(request.ctx()?, request.idempotency_key(), request.get_ref()).map_err(status)?;
         Ok(Response::new(self.store.take_action(change).await.map_err(status)?))
     }
 
     async fn revert_action(&self, request: Request<RevertActionRequest>) -> Result<Response<Action>, Status> {
-        let change = self.revert(request.ctx()?, request.idempotency_key(), request.get_ref()).map_err(status)?;
+        let change =
+            self.revert(request.ctx()?, request.idempotency_key(), request.get_ref()).map_err(status)?;
         Ok(Response::new(self.store.revert_action(change).await.map_err(status)?))
     }
 
-    async fn list_actions(&self, request: Request<ListActionsRequest>) -> Result<Response<ListActionsResponse>, Status> {
+    async fn list_actions(
+        &self,
+        request: Request<ListActionsRequest>,
+    ) -> Result<Response<ListActionsResponse>, Status> {
         let page = self.list(request.ctx()?, request.get_ref()).await;
         Ok(Response::new(page.map_err(status)?))
     }

@@ -3,7 +3,7 @@
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
-use crate::lane::{Handle, Message, execution_of};
+use crate::lane::{Handle, execution_of};
 use crate::store::Store;
 use probity_engine::Event;
 use probity_proto::orchestrator::workflow_service_server::WorkflowService;
@@ -25,7 +25,12 @@ pub(crate) struct Workflows {
 }
 
 impl Workflows {
-    pub(crate) const fn new(store: Store, lane: Handle, definitions: Definitions, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) const fn new(
+        store: Store,
+        lane: Handle,
+        definitions: Definitions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self { store, lane, definitions, clock }
     }
 
@@ -71,8 +76,7 @@ impl Workflows {
 
     async fn person(&self, ctx: &Ctx, name: &str, event: Event) -> Result<Execution, Error> {
         let case = convert::execution_id(name)?;
-        let by = ctx.clone();
-        self.lane.ask(|reply| Message::Person { ctx: by, case, event, reply }).await?;
+        self.lane.person(ctx, case, event).await?;
         self.execution(ctx, name).await
     }
 
@@ -90,22 +94,34 @@ impl Workflows {
 
 #[tonic::async_trait]
 impl WorkflowService for Workflows {
-    async fn register_definition(&self, request: Request<RegisterDefinitionRequest>) -> Result<Response<Definition>, Status> {
+    async fn register_definition(
+        &self,
+        request: Request<RegisterDefinitionRequest>,
+    ) -> Result<Response<Definition>, Status> {
         let definition = self.register(request.ctx()?, request.get_ref()).await;
         Ok(Response::new(definition.map_err(status)?))
     }
 
-    async fn get_definition(&self, request: Request<GetDefinitionRequest>) -> Result<Response<Definition>, Status> {
+    async fn get_definition(
+        &self,
+        request: Request<GetDefinitionRequest>,
+    ) -> Result<Response<Definition>, Status> {
         let definition = self.definition(request.ctx()?, request.get_ref()).await;
         Ok(Response::new(definition.map_err(status)?))
     }
 
-    async fn list_definitions(&self, request: Request<ListDefinitionsRequest>) -> Result<Response<ListDefinitionsResponse>, Status> {
+    async fn list_definitions(
+        &self,
+        request: Request<ListDefinitionsRequest>,
+    ) -> Result<Response<ListDefinitionsResponse>, Status> {
         let list = self.list(request.ctx()?).await;
         Ok(Response::new(list.map_err(status)?))
     }
 
-    async fn get_execution(&self, request: Request<GetExecutionRequest>) -> Result<Response<Execution>, Status> {
+    async fn get_execution(
+        &self,
+        request: Request<GetExecutionRequest>,
+    ) -> Result<Response<Execution>, Status> {
         let execution = self.execution(request.ctx()?, &request.get_ref().name).await;
         Ok(Response::new(execution.map_err(status)?))
     }

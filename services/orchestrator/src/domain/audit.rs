@@ -30,7 +30,10 @@ impl StoredTurn {
     /// The audit events of the turn, in order. The event id follows from the case
     /// and the sequence number, so that a repeated relay gives the same ids.
     pub(crate) fn events(&self) -> impl Iterator<Item = AuditEvent> + '_ {
-        (self.first..).zip(&self.facts).filter(|(_, fact)| fact.is_audited()).map(|(sequence, fact)| self.event(sequence, fact))
+        (self.first..)
+            .zip(&self.facts)
+            .filter(|(_, fact)| fact.is_audited())
+            .map(|(sequence, fact)| self.event(sequence, fact))
     }
 
     fn event(&self, sequence: i64, fact: &Fact) -> AuditEvent {

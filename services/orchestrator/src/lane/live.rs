@@ -24,7 +24,12 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn open(definition: Arc<Definition>, opening: Opening, ctx: &Ctx, now: Micros) -> (Self, Turn) {
+    pub(super) fn open(
+        definition: Arc<Definition>,
+        opening: Opening,
+        ctx: &Ctx,
+        now: Micros,
+    ) -> (Self, Turn) {
         let (execution, turn) = Execution::open(definition, opening, now);
         let live = Self {
             execution,
@@ -47,7 +52,8 @@ impl Live {
         let definition = definitions.version(&first.tenant, definition, version).await?;
         let facts: Vec<(Micros, Fact)> =
             turns.iter().flat_map(|t| t.facts.iter().map(|f| (t.time, f.clone()))).collect();
-        let execution = Execution::replay(definition, &facts).ok_or_else(|| broken("it cannot be replayed"))?;
+        let execution =
+            Execution::replay(definition, &facts).ok_or_else(|| broken("it cannot be replayed"))?;
         Ok(Self {
             execution,
             tenant: first.tenant.clone(),
@@ -62,7 +68,14 @@ impl Live {
         format!("definitions/{}", self.execution.definition.name)
     }
 
-    pub(super) fn stored(&self, case: CaseId, first: i64, facts: Vec<Fact>, actor: &str, time: Micros) -> StoredTurn {
+    pub(super) fn stored(
+        &self,
+        case: CaseId,
+        first: i64,
+        facts: Vec<Fact>,
+        actor: &str,
+        time: Micros,
+    ) -> StoredTurn {
         StoredTurn {
             case: case.0,
             case_name: format!("cases/{case}"),

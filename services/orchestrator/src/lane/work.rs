@@ -107,7 +107,11 @@ impl Work {
         let mut left_out = HashSet::new();
         for ((opening, reply), outcome) in self.opens.into_iter().zip(opened) {
             let answer = match outcome {
-                Opened::New => self.cases.get(&opening.case).cloned().ok_or_else(|| Error::NoCase(opening.case.to_string())),
+                Opened::New => self
+                    .cases
+                    .get(&opening.case)
+                    .cloned()
+                    .ok_or_else(|| Error::NoCase(opening.case.to_string())),
                 Opened::Before(case) => {
                     left_out.insert(opening.case);
                     Ok(*case)

@@ -41,7 +41,13 @@ impl Store {
     }
 
     /// Actions of a case, oldest first, after one of them.
-    pub(crate) async fn actions(&self, tenant: &str, case: CaseId, after: &[u8], limit: i64) -> Result<Vec<Action>, Error> {
+    pub(crate) async fn actions(
+        &self,
+        tenant: &str,
+        case: CaseId,
+        after: &[u8],
+        limit: i64,
+    ) -> Result<Vec<Action>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM actions WHERE tenant = $1 AND case_id = $2 AND id > $3 ORDER BY id LIMIT $4"
         );
@@ -66,7 +72,8 @@ async fn find(tx: &mut Tx, change: &Change) -> Result<Action, Error> {
     let sql = format!(
         "SELECT {COLUMNS} FROM actions WHERE tenant = $1 AND case_id = $2 AND type = $3 AND active = 1 ORDER BY id DESC LIMIT 1"
     );
-    let row = tx.query_opt(&sql, args![&change.tenant, change.case.to_bytes(), i64::from(change.kind)]).await?;
+    let row =
+        tx.query_opt(&sql, args![&change.tenant, change.case.to_bytes(), i64::from(change.kind)]).await?;
     let none = Action { r#type: change.kind, ..Action::default() };
     Ok(Action { active: false, ..row.map_or(Ok(none), |row| read(change.case, &row))? })
 }
@@ -87,8 +94,13 @@ async fn once(tx: &mut Tx, change: &Change, action: Action) -> Result<Action, Er
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (tenant, case_id, id) DO UPDATE SET active = excluded.active";
     let row = args![
-        &change.tenant, change.case.to_bytes(), id.to_bytes(), i64::from(action.r#type), action.reason.as_str(),
-        i64::from(action.active), change.now.0
+        &change.tenant,
+        change.case.to_bytes(),
+        id.to_bytes(),
+        i64::from(action.r#type),
+        action.reason.as_str(),
+        i64::from(action.active),
+        change.now.0
     ];
     tx.execute(sql, row).await?;
     outbox::append(tx, &change.event).await?;

@@ -53,7 +53,13 @@ pub(crate) enum Opened {
 impl Store {
     /// Takes the lane: at once when it is free, was ours before (`owner`), or
     /// nobody else can have it (`alone`). Answers the new epoch.
-    pub(crate) async fn acquire(&self, owner: &str, alone: bool, now: Micros, until: Micros) -> Result<i64, Error> {
+    pub(crate) async fn acquire(
+        &self,
+        owner: &str,
+        alone: bool,
+        now: Micros,
+        until: Micros,
+    ) -> Result<i64, Error> {
         let owner = owner.to_owned();
         let held = self
             .db
@@ -75,12 +81,26 @@ impl Store {
     /// Commits a batch; `position` is that of the last turn before it. Answers
     /// what became of each opening. Turns of openings that were there before are
     /// left out.
-    pub(crate) async fn commit(&self, batch: Batch, epoch: i64, position: i64, until: Micros) -> Result<Vec<Opened>, Error> {
-        self.db.write(move |tx| Box::pin(async move { write(tx, &batch, epoch, position, until).await })).await
+    pub(crate) async fn commit(
+        &self,
+        batch: Batch,
+        epoch: i64,
+        position: i64,
+        until: Micros,
+    ) -> Result<Vec<Opened>, Error> {
+        self.db
+            .write(move |tx| Box::pin(async move { write(tx, &batch, epoch, position, until).await }))
+            .await
     }
 }
 
-async fn write(tx: &mut Tx, batch: &Batch, epoch: i64, position: i64, until: Micros) -> Result<Vec<Opened>, Error> {
+async fn write(
+    tx: &mut Tx,
+    batch: &Batch,
+    epoch: i64,
+    position: i64,
+    until: Micros,
+) -> Result<Vec<Opened>, Error> {
     let lease = "UPDATE lanes SET until_us = $1 WHERE lane = $2 AND epoch = $3";
     if tx.execute(lease, args![until.0, LANE, epoch]).await? != 1 {
         return Err(Error::Fenced);
@@ -94,7 +114,8 @@ async fn write(tx: &mut Tx, batch: &Batch, epoch: i64, position: i64, until: Mic
         }
         opened.push(outcome);
     }
-    let turns: Vec<&StoredTurn> = batch.turns.iter().filter(|t| !left_out.contains(&CaseId(t.case))).collect();
+    let turns: Vec<&StoredTurn> =
+        batch.turns.iter().filter(|t| !left_out.contains(&CaseId(t.case))).collect();
     insert_turns(tx, &turns, position).await?;
     let cases: Vec<_> = batch.cases.iter().filter(|(id, ..)| !left_out.contains(id)).collect();
     upsert_cases(tx, &cases).await?;
@@ -136,8 +157,17 @@ async fn insert_turns(tx: &mut Tx, turns: &[&StoredTurn], mut position: i64) -> 
                 .map_err(|e| Error::Journal { case: turn.case_name.clone(), why: e.to_string() })?;
             let last = turn.first + i64::try_from(turn.facts.len()).unwrap_or(0) - 1;
             row.extend(args![
-                LANE, position, turn.case.as_bytes().as_slice(), turn.tenant.as_str(), turn.first, last,
-                turn.time.0, turn.actor.as_str(), turn.request_id.as_str(), turn.trace_id.as_str(), facts
+                LANE,
+                position,
+                turn.case.as_bytes().as_slice(),
+                turn.tenant.as_str(),
+                turn.first,
+                last,
+                turn.time.0,
+                turn.actor.as_str(),
+                turn.request_id.as_str(),
+                turn.trace_id.as_str(),
+                facts
             ]);
         }
         let sql = insert(
@@ -152,7 +182,10 @@ async fn insert_turns(tx: &mut Tx, turns: &[&StoredTurn], mut position: i64) -> 
 
 async fn upsert_cases(tx: &mut Tx, cases: &[&(CaseId, String, Case, bool)]) -> Result<(), Error> {
     for chunk in cases.chunks(ROWS) {
-        let rows: Vec<Value> = chunk.iter().flat_map(|(id, tenant, case, active)| case_row(*id, tenant, case, *active)).collect();
+        let rows: Vec<Value> = chunk
+            .iter()
+            .flat_map(|(id, tenant, case, active)| case_row(*id, tenant, case, *active))
+            .collect();
         let sql = insert("cases (tenant, id, owner, kind, state, waiting, active, body)", chunk.len(), 8)
             + " ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, waiting = excluded.waiting,
                 active = excluded.active, body = excluded.body";
@@ -165,8 +198,14 @@ fn case_row(id: CaseId, tenant: &str, case: &Case, active: bool) -> Vec<Value> {
     let waits = case.waiting.as_ref().is_some_and(|w| w.kind != WaitKind::Unspecified as i32);
     debug_assert!(case.state != CaseState::Unspecified as i32);
     args![
-        tenant, id.to_bytes(), case.owner.as_str(), i64::from(case.kind), i64::from(case.state),
-        i64::from(waits), i64::from(active), case.encode_to_vec()
+        tenant,
+        id.to_bytes(),
+        case.owner.as_str(),
+        i64::from(case.kind),
+        i64::from(case.state),
+        i64::from(waits),
+        i64::from(active),
+        case.encode_to_vec()
     ]
 }
 

@@ -30,7 +30,8 @@ impl JournalOutbox {
             return Ok(known);
         }
         let sql = "SELECT seq FROM relay WHERE lane = $1";
-        let stored = self.store.db.query_opt(sql, args![LANE]).await?.map(|row| row.i64(0)).transpose()?.unwrap_or(0);
+        let stored =
+            self.store.db.query_opt(sql, args![LANE]).await?.map(|row| row.i64(0)).transpose()?.unwrap_or(0);
         self.acknowledged.store(stored, Ordering::Release);
         Ok(stored)
     }
@@ -43,8 +44,10 @@ impl JournalOutbox {
             let Some((last, _)) = turns.last() else { return Ok(Vec::new()) };
             after = *last;
             self.read.store(after, Ordering::Release);
-            let events: Vec<_> =
-                turns.iter().flat_map(|(position, turn)| turn.events().map(|event| (*position, event))).collect();
+            let events: Vec<_> = turns
+                .iter()
+                .flat_map(|(position, turn)| turn.events().map(|event| (*position, event)))
+                .collect();
             if !events.is_empty() {
                 return Ok(events);
             }

@@ -16,6 +16,7 @@ mod learn;
 mod report;
 mod sample;
 mod views;
+mod written;
 
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};

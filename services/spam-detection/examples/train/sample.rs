@@ -85,8 +85,8 @@ fn learnable(features: &Features<'_>, stop: &HashSet<String>) -> Vec<u64> {
         let barred = *stopped || matches!(name, Name::Pair(left, right) if half(left) || half(right));
         (!barred).then_some(feature.hash)
     });
-    let mut groups: HashSet<u32> =
-        features.members.iter().filter(|m| !is_stopped(m.word)).map(|m| m.group).collect(); groups.extend(features.members.iter().map(|m|m.group).max().unwrap_or(0)+1..features.groups.len() as u32);
+    let groups: HashSet<u32> =
+        features.members.iter().filter(|m| !is_stopped(m.word)).map(|m| m.group).collect();
     let groups = groups.iter().filter_map(|g| features.groups.get(*g as usize).map(|f| f.hash));
     debug_assert!(features.groups.iter().all(|f| f.channel == Channel::Group));
     named.chain(groups).collect()

@@ -86,11 +86,11 @@ pub fn shares(model: &Model, features: &Features<'_>) -> Vec<f64> {
     shares
 }
 
-pub fn name(features: &Features<'_>, at: usize) -> String {
+fn name(features: &Features<'_>, at: usize) -> String {
     match features.named.get(at).map(|(_, name)| name) {
         Some(Name::Word(word)) => format!("word:{word}"),
         Some(Name::Pair(left, right)) => format!("phrase:{} {}", item(features, *left), item(features, *right)),
-        Some(Name::Shape(shape)) => format!("shape:{}", shape.name()),
+        Some(Name::Shape(shape)) => format!("shape:{shape}"),
         Some(Name::Sign(sign)) => (*sign).to_owned(),
         None => String::new(),
     }

@@ -23,7 +23,7 @@ const GROUP_CHARS: usize = 4;
 const SIGN_SCALE: f32 = 0.15;
 /// How the channels weigh against each other before learning.
 const SCALES: [f32; 3] = [1.0, 1.0, 1.0];
-const SHORT_SCALE: f32 = 1.0;
+/// Up to so many words a text is short: its shapes are told from those of others.
 const SHORT_WORDS: usize = 40;
 /// Different tokens of one channel beyond this are not counted: a bound on
 /// memory, far above any honest message.
@@ -77,8 +77,8 @@ pub enum Name<'a> {
     Word(Cow<'a, str>),
     /// Two neighbours: indices of items in [`Features::names`] or shapes.
     Pair(Item, Item),
-    /// A shape.
-    Shape(Shape),
+    /// A shape, by its name.
+    Shape(&'static str),
     /// A measure or a fact, by its name.
     Sign(&'static str),
 }
@@ -130,7 +130,6 @@ impl<'a> Features<'a> {
             pairs.into_iter().map(|e| (e.hash, e.count, Name::Pair(e.item.0, e.item.1))),
         );
         features.signs(message, &counts, &reading.shapes);
-        if counts.words <= SHORT_WORDS { let extra: Vec<Feature> = features.named.iter().filter(|(f,_)| f.channel==Channel::Word).map(|(f,_)| Feature{hash: mix(f.hash ^ 0x5bd1_e995), value: f.value*SHORT_SCALE, channel: Channel::Group}).collect(); features.groups.extend(extra); }
         features
     }
 
@@ -173,7 +172,8 @@ impl<'a> Features<'a> {
         for shape in Shape::ALL {
             let count = shapes.get(*shape as usize).copied().unwrap_or_default();
             if count > 0 {
-                self.sign(if short {shape.name_short()} else {shape.name()}, damped(count).min(3.0), Name::Shape(*shape));
+                let name = if short { shape.name_in_short_text() } else { shape.name() };
+                self.sign(name, damped(count).min(3.0), Name::Shape(name));
             }
         }
         for measure in shapes::measures(counts, shapes, message.links) {

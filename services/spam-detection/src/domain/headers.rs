@@ -33,10 +33,18 @@ fn sender(headers: &Message<'_>, facts: &mut Facts) {
     let Some(from) = headers.from().and_then(Address::first) else { return };
     let address = from.address.as_deref().unwrap_or_default();
     let reply = headers.reply_to().and_then(Address::first).and_then(|a| a.address.as_deref());
-    facts.note_if(reply.is_some_and(|reply| !same_domain(reply, address)), Fact::ReplyToDiffers);
+    let elsewhere = reply.is_some_and(|reply| !same_domain(reply, address));
+    facts.note_if(elsewhere && !is_list(headers), Fact::ReplyToDiffers);
     let shown = from.name.as_deref().unwrap_or_default();
     let shows_other = shown.contains('@') && !shown.to_lowercase().contains(&address.to_lowercase());
     facts.note_if(shows_other, Fact::NameShowsOtherAddress);
+}
+
+/// A mailing list sends answers to itself, and that is as it should be.
+fn is_list(headers: &Message<'_>) -> bool {
+    const MARKS: [&str; 5] = ["list-id", "list-post", "mailing-list", "precedence", "x-beenthere"];
+    let marked = |name: &HeaderName<'_>| MARKS.iter().any(|mark| name.as_str().eq_ignore_ascii_case(mark));
+    headers.headers().iter().any(|h| marked(&h.name))
 }
 
 fn recipients(headers: &Message<'_>, facts: &mut Facts) {
@@ -88,6 +96,7 @@ mod tests {
         check(PLAIN, &[]);
         check(&format!("{PLAIN}\nReply-To: x@mail.a.example"), &[]);
         check(&format!("{PLAIN}\nReply-To: x@evil.test"), &[Fact::ReplyToDiffers]);
+        check(&format!("{PLAIN}\nReply-To: x@evil.test\nList-Id: <l.a.example>"), &[]);
         check(&format!("{PLAIN}\nIn-Reply-To: <0@b.example>"), &[Fact::InThread]);
         check(&PLAIN.replace("Lunch", "LAST CHANCE TODAY"), &[Fact::SubjectAllCaps]);
         check(&PLAIN.replace("Lunch", "Hi      x81"), &[Fact::SubjectPadded]);

@@ -39,9 +39,11 @@ macro_rules! shapes {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
-            /// x
-            pub const fn name_short(self) -> &'static str {
-                match self { $(Self::$name => concat!("short ", $text),)* }
+            /// The name in a short text, where the same shape says something
+            /// else: a number in a line is not a number in a report.
+            #[must_use]
+            pub const fn name_in_short_text(self) -> &'static str {
+                match self { $(Self::$name => concat!($text, "-in-a-short-text"),)* }
             }
         }
     };

@@ -6,10 +6,13 @@
 //! be read is refused as a whole, because searching it would look like checking.
 
 use super::{Entry, List};
+use crate::domain::text;
 use std::collections::HashMap;
 
 const PRIMARY_COLUMNS: usize = 12;
 const ALIAS_COLUMNS: usize = 5;
+/// Longest field that is kept, in characters.
+const MAX_FIELD: usize = 1_000;
 /// Longest line that can be a record.
 const MAX_LINE: usize = 16 * 1024;
 
@@ -110,7 +113,7 @@ fn quoted_field(text: &str) -> Option<(String, Option<&str>)> {
 
 fn null_to_empty(field: &str) -> String {
     let field = field.trim();
-    if field == "-0-" { String::new() } else { field.to_owned() }
+    if field == "-0-" { String::new() } else { text::clean(field, MAX_FIELD) }
 }
 
 fn add_entry(entries: &mut Vec<Entry>, by_id: &mut HashMap<String, usize>, fields: &[String]) -> bool {
