@@ -1,13 +1,14 @@
 //! SIGKILL in the middle of everything: nothing is lost, nothing is doubled.
 
 use probity_testkit::eventually;
+use probity_cli::client::Client;
 use probity_tests::checker::{self, Stores};
 use probity_tests::load::{Load, settle};
 use probity_tests::sandbox::Embedded;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 const CASES: u64 = 200;
@@ -18,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// Opens every item by `CALLERS` callers, whoever serves at the moment.
 async fn open_all(
     load: Load,
-    url: watch::Receiver<probity_cli::client::Client>,
+    url: watch::Receiver<Client>,
     opened: Arc<AtomicU64>,
 ) -> BTreeMap<String, String> {
     let next = Arc::new(AtomicU64::new(0));
@@ -45,21 +46,17 @@ async fn open_all(
 }
 
 /// Tries whichever process serves now, until one has answered.
-async fn open_somewhere(
-    load: Load,
-    number: u64,
-    url: &watch::Receiver<probity_cli::client::Client>,
-) -> String {
-    eventually(LIMIT, async || {
-        let client = url.borrow().clone();
+async fn open_somewhere(load: Load, number: u64, serving: &watch::Receiver<Client>) -> String {
+    let until = Instant::now() + LIMIT;
+    loop {
+        let client = serving.borrow().clone();
         let attempt = tokio::time::timeout(Duration::from_secs(5), load.try_open(&client, number)).await;
         match attempt {
-            Ok(Ok(case)) => Ok(case.name),
-            Ok(Err(status)) => Err(format!("{status:?}")),
-            Err(_) => Err("no answer".to_owned()),
+            Ok(Ok(case)) => return case.name,
+            refused => assert!(Instant::now() < until, "item {number}: {refused:?}"),
         }
-    })
-    .await
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

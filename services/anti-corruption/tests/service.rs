@@ -251,9 +251,9 @@ async fn watchlists_are_imported_searched_and_survive() {
     let refused = import(&harness, BROKEN, "").await.unwrap_err();
     assert_eq!((refused.kind, refused.code), (FaultKind::Invalid, "COR-0004"));
     assert_eq!(screen(&harness, "evil trading").await.hits.len(), 1, "the old list stays in force");
-    let other = user(&harness, "other", Role::Officer)
-        .screen_name(ScreenNameRequest { name: "Jack Smith".to_owned() });
-    assert_eq!(other.await.unwrap().into_inner().lists_searched, 0);
+    let mut other = user(&harness, "other", Role::Officer);
+    let foreign = other.screen_name(ScreenNameRequest { name: "Jack Smith".to_owned() }).await.unwrap();
+    assert_eq!(foreign.into_inner().lists_searched, 0);
     let dir = harness.stop().await;
     let harness = start_in(Some(dir)).await;
     assert_eq!(screen(&harness, "SMITH, Jack").await.hits.len(), 1, "lists are loaded at the start");

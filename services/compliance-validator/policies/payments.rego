@@ -1,6 +1,7 @@
 # Payments: what must be held, and what a person must look at first.
 #
-# Facts it reads: total_amount, watchlists_searched.
+# Facts it reads: total_amount (total_amount_EUR, total_amount_USD… where there
+# is more than one currency), watchlists_searched.
 package probity.payments
 
 # A file of payments above this asks for a person, in whatever currency.
@@ -49,15 +50,23 @@ review contains {"rule": "more-findings", "message": message} if {
 	message := sprintf("%d more findings are not in the list this policy was given", [unseen])
 }
 
+# Each currency has its own total.
+totals[name] := amount if {
+	some name, amount in input.facts
+	startswith(name, "total_amount")
+}
+
 review contains {"rule": "large-total", "message": message} if {
-	decimal.is_valid(input.facts.total_amount)
-	decimal.compare(input.facts.total_amount, total_limit) > 0
-	message := sprintf("the payments come to %s; above %s a person looks first", [input.facts.total_amount, total_limit])
+	some amount in totals
+	decimal.is_valid(amount)
+	decimal.compare(amount, total_limit) > 0
+	message := sprintf("the payments come to %s; above %s a person looks first", [amount, total_limit])
 }
 
 review contains {"rule": "total-unreadable", "message": message} if {
-	not decimal.is_valid(input.facts.total_amount)
-	message := sprintf("the total %v is no decimal amount, so the limit cannot be checked", [input.facts.total_amount])
+	some name, amount in totals
+	not decimal.is_valid(amount)
+	message := sprintf("%s is %q, which is no decimal amount, so the limit cannot be checked", [name, amount])
 }
 
 # For the reader alone: an empty list of watchlists decides nothing.

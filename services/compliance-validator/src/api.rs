@@ -37,13 +37,17 @@ async fn whole<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<Response<T>, Status> {
     let done = tokio::spawn(work.in_current_span()).await;
-    let done = done.unwrap_or_else(|error| Err(Error::Internal(format!("an evaluation ended early: {error}"))));
+    let done =
+        done.unwrap_or_else(|error| Err(Error::Internal(format!("an evaluation ended early: {error}"))));
     done.map(Response::new).map_err(status)
 }
 
 #[tonic::async_trait]
 impl ComplianceService for Api {
-    async fn evaluate(&self, request: Request<EvaluateRequest>) -> Result<Response<EvaluateResponse>, Status> {
+    async fn evaluate(
+        &self,
+        request: Request<EvaluateRequest>,
+    ) -> Result<Response<EvaluateResponse>, Status> {
         let (asker, validator) = (asker(&request)?, self.validator.clone());
         let (id, case) = convert::case(request.into_inner()).map_err(status)?;
         whole(async move { validator.evaluate(asker, id, case).await }).await
@@ -59,12 +63,19 @@ impl ComplianceService for Api {
         let limit = page::size(asked.page_size).map_err(status)?;
         let page = self.validator.evaluations(&request.ctx()?.tenant, case, before, limit).await;
         let (stored, next) = page.map_err(status)?;
-        let evaluations = stored.iter().map(|stored| convert::evaluation(case, stored)).collect::<Result<_, _>>();
+        let evaluations =
+            stored.iter().map(|stored| convert::evaluation(case, stored)).collect::<Result<_, _>>();
         let next_page_token = next.map(|id| id.to_string()).unwrap_or_default();
-        Ok(Response::new(ListEvaluationsResponse { evaluations: evaluations.map_err(status)?, next_page_token }))
+        Ok(Response::new(ListEvaluationsResponse {
+            evaluations: evaluations.map_err(status)?,
+            next_page_token,
+        }))
     }
 
-    async fn publish_policy(&self, request: Request<PublishPolicyRequest>) -> Result<Response<Policy>, Status> {
+    async fn publish_policy(
+        &self,
+        request: Request<PublishPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
         let (asker, validator) = (asker(&request)?, self.validator.clone());
         let request = request.into_inner();
         let name = convert::policy_name(&request.policy).map_err(status)?;
@@ -92,7 +103,10 @@ impl ComplianceService for Api {
         Ok(Response::new(ListPoliciesResponse { policies: active.iter().map(convert::policy).collect() }))
     }
 
-    async fn try_policy(&self, request: Request<TryPolicyRequest>) -> Result<Response<EvaluateResponse>, Status> {
+    async fn try_policy(
+        &self,
+        request: Request<TryPolicyRequest>,
+    ) -> Result<Response<EvaluateResponse>, Status> {
         request.ctx()?;
         let (request, validator) = (request.into_inner(), self.validator.clone());
         let source = convert::source(request.source, self.max_source_bytes).map_err(status)?;

@@ -29,7 +29,8 @@ pub(crate) fn case(request: pb::EvaluateRequest) -> Result<(CaseId, Case), Error
 
 /// The input of a trial, which need not belong to a case.
 pub(crate) fn trial(input: Option<pb::EvaluateRequest>) -> Result<Case, Error> {
-    let input = input.ok_or_else(|| Error::field("input", "is missing: what is the policy to be evaluated on?"))?;
+    let input =
+        input.ok_or_else(|| Error::field("input", "is missing: what is the policy to be evaluated on?"))?;
     if !input.case.is_empty() {
         case_id("input.case", &input.case)?;
     }
@@ -173,7 +174,8 @@ pub(crate) fn source(source: String, most: usize) -> Result<String, Error> {
 /// The kinds a policy is for, sorted, each once.
 pub(crate) fn kinds(numbers: &[i32]) -> Result<Vec<CaseKind>, Error> {
     let at = |i: usize| format!("kinds[{i}]");
-    let mut kinds = numbers.iter().enumerate().map(|(i, n)| kind(&at(i), *n)).collect::<Result<Vec<_>, _>>()?;
+    let mut kinds =
+        numbers.iter().enumerate().map(|(i, n)| kind(&at(i), *n)).collect::<Result<Vec<_>, _>>()?;
     kinds.sort_unstable();
     kinds.dedup();
     Ok(kinds)

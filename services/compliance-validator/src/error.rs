@@ -24,13 +24,17 @@ pub enum Error {
         label: String,
     },
     /// The tenant has as many policies as it may.
-    #[error("that would be more than the {limit} allowed; replace a policy or ask an operator of the platform")]
+    #[error(
+        "that would be more than the {limit} allowed; replace a policy or ask an operator of the platform"
+    )]
     TooManyPolicies {
         /// How many, or how large, are allowed.
         limit: String,
     },
     /// Two people published the same policy at the same time.
-    #[error("{name} was published by somebody else at the same time; look at that version, then publish again")]
+    #[error(
+        "{name} was published by somebody else at the same time; look at that version, then publish again"
+    )]
     PublishedMeanwhile {
         /// The policy.
         name: String,

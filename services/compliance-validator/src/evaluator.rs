@@ -8,7 +8,8 @@
 use crate::config::Config;
 use crate::domain::policy::source_sha256;
 use crate::domain::{
-    Case, CaseKind, Compiled, Evaluation, Outcome, Policy, PolicyError, Quarantine, Trouble, Verdict, decide, evaluate,
+    Case, CaseKind, Compiled, Evaluation, Outcome, Policy, PolicyError, Quarantine, Trouble, Verdict, decide,
+    evaluate,
 };
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -69,7 +70,8 @@ impl Evaluator {
         let (limit, shared) = (self.0.config.time_limit(), Arc::clone(&compiled));
         let patience = self.0.config.give_up_after() * 4;
         let rehearsed = self.0.sandbox.run(patience, move || shared.rehearse(&kinds, limit)).await;
-        let verdict = rehearsed.or_else(|lost| self.lost(sha256, lost, patience).map(|t| Err(as_error(&t))))?;
+        let verdict =
+            rehearsed.or_else(|lost| self.lost(sha256, lost, patience).map(|t| Err(as_error(&t))))?;
         verdict.map_err(|error| self.refuse(error))
     }
 
@@ -156,7 +158,11 @@ impl Evaluator {
     }
 
     /// The compiled policy, from the cache or made now.
-    async fn compile(&self, sha256: Sha256, source: Arc<str>) -> Result<Result<Arc<Compiled>, PolicyError>, Error> {
+    async fn compile(
+        &self,
+        sha256: Sha256,
+        source: Arc<str>,
+    ) -> Result<Result<Arc<Compiled>, PolicyError>, Error> {
         let known = self.0.compiled.lock().get(&sha256).cloned();
         self.0.metrics.looked_up(known.is_some());
         if let Some(known) = known {

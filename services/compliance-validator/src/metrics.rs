@@ -26,7 +26,8 @@ impl Metrics {
     /// # Errors
     /// When one is registered already.
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let buckets = vec![0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+        let buckets =
+            vec![0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
         let duration = HistogramOpts::new(
             "compliance_evaluation_duration_seconds",
             "Time to evaluate all policies of a case, without storing the result.",
@@ -44,7 +45,11 @@ impl Metrics {
         let metrics = Self {
             evaluations: labelled("compliance_evaluations_total", "Evaluated cases.", "decision")?,
             duration: Histogram::with_opts(duration.buckets(buckets))?,
-            troubles: labelled("compliance_policy_failures_total", "Policies that could not be relied on.", "reason")?,
+            troubles: labelled(
+                "compliance_policy_failures_total",
+                "Policies that could not be relied on.",
+                "reason",
+            )?,
             published: counter("compliance_policies_published_total", "Published versions of policies.")?,
             refused: counter("compliance_policies_refused_total", "Policy texts that were refused.")?,
             stuck: IntGauge::new("compliance_stuck_threads", "Threads lost to policies that do not stop.")?,

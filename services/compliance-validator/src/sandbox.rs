@@ -152,7 +152,8 @@ impl Sandbox {
     }
 
     fn give_up(&self, state: &State) -> bool {
-        let given_up = state.0.compare_exchange(RUNNING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let given_up =
+            state.0.compare_exchange(RUNNING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if given_up {
             let stuck = self.0.stuck.fetch_add(1, Ordering::AcqRel) + 1;
             tracing::error!(stuck, "a policy does not stop; its thread is given up");

@@ -13,11 +13,8 @@ use probity_types::{AuditEvent, Ctx, Micros};
 use serde_json::json;
 
 /// The tables of this service.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "compliance",
-    sql: include_str!("../migrations/0001_compliance.sql"),
-}];
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "compliance", sql: include_str!("../migrations/0001_compliance.sql") }];
 
 /// The store. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -97,7 +94,9 @@ impl Store {
         quota: Quota,
         now: Micros,
     ) -> Result<i64, Error> {
-        self.0.write(move |tx| Box::pin(async move { publish(tx, &ctx, &draft, scope, quota, now).await })).await
+        self.0
+            .write(move |tx| Box::pin(async move { publish(tx, &ctx, &draft, scope, quota, now).await }))
+            .await
     }
 
     /// Keeps an evaluation; answers the encoded answer that is kept for the key,
@@ -150,7 +149,9 @@ async fn publish(
     let newest = newest(tx, &ctx.tenant, draft).await?;
     let version = match newest {
         Some((version, true)) => version,
-        Some((version, false)) => add(tx, ctx, draft, version.max(draft.starter_version) + 1, quota, now).await?,
+        Some((version, false)) => {
+            add(tx, ctx, draft, version.max(draft.starter_version) + 1, quota, now).await?
+        }
         None => add(tx, ctx, draft, draft.starter_version + 1, quota, now).await?,
     };
     if let Some(scope) = scope {
@@ -161,10 +162,9 @@ async fn publish(
 
 fn version_of(answer: &[u8]) -> Result<i64, Error> {
     let bytes: Result<[u8; 8], _> = answer.try_into();
-    bytes.map(i64::from_be_bytes).map_err(|_| Error::Damaged {
-        what: "answer",
-        reason: format!("it has {} bytes", answer.len()),
-    })
+    bytes
+        .map(i64::from_be_bytes)
+        .map_err(|_| Error::Damaged { what: "answer", reason: format!("it has {} bytes", answer.len()) })
 }
 
 /// The newest version of the policy's name, and whether it is the same policy.
@@ -176,22 +176,40 @@ async fn newest(tx: &mut Tx, tenant: &str, draft: &Draft) -> Result<Option<(i64,
     Ok(Some((row.i64(0)?, same)))
 }
 
-async fn add(tx: &mut Tx, ctx: &Ctx, draft: &Draft, version: i64, quota: Quota, now: Micros) -> Result<i64, Error> {
+async fn add(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    draft: &Draft,
+    version: i64,
+    quota: Quota,
+    now: Micros,
+) -> Result<i64, Error> {
     check_quota(tx, &ctx.tenant, draft, quota).await?;
     let sql = "INSERT INTO policy
         (tenant, name, version, source, source_bytes, sha256, kinds, published_by, published_us)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     let (name, kinds) = (draft.name.as_str(), kinds_text(&draft.kinds));
     let row = args![
-        &ctx.tenant, name, version, &draft.source, bytes(&draft.source), draft.sha256, &kinds, &ctx.actor, now
+        &ctx.tenant,
+        name,
+        version,
+        &draft.source,
+        bytes(&draft.source),
+        draft.sha256,
+        &kinds,
+        &ctx.actor,
+        now
     ];
     match tx.execute(sql, row).await {
-        Err(error) if error.is_unique_violation() => return Err(Error::PublishedMeanwhile { name: name.to_owned() }),
+        Err(error) if error.is_unique_violation() => {
+            return Err(Error::PublishedMeanwhile { name: name.to_owned() });
+        }
         other => other?,
     };
-    let event = AuditEvent::new(ctx, now, "policy.published", format!("policies/{name}")).with_detail(&json!({
-        "version": version, "sha256": hex::encode(draft.sha256), "kinds": kinds,
-    }));
+    let event =
+        AuditEvent::new(ctx, now, "policy.published", format!("policies/{name}")).with_detail(&json!({
+            "version": version, "sha256": hex::encode(draft.sha256), "kinds": kinds,
+        }));
     outbox::append(tx, &event).await?;
     Ok(version)
 }
@@ -206,7 +224,9 @@ async fn check_quota(tx: &mut Tx, tenant: &str, draft: &Draft, quota: Quota) -> 
         return Err(Error::TooManyPolicies { limit: format!("{} policies", quota.policies) });
     }
     if row.i64(1)?.saturating_add(bytes(&draft.source)) > quota.total_bytes {
-        return Err(Error::TooManyPolicies { limit: format!("{} bytes of active policies", quota.total_bytes) });
+        return Err(Error::TooManyPolicies {
+            limit: format!("{} bytes of active policies", quota.total_bytes),
+        });
     }
     Ok(())
 }
@@ -215,7 +235,13 @@ fn bytes(source: &str) -> i64 {
     i64::try_from(source.len()).unwrap_or(i64::MAX)
 }
 
-async fn keep(tx: &mut Tx, ctx: &Ctx, record: Record, scope: Option<Scope>, now: Micros) -> Result<Vec<u8>, Error> {
+async fn keep(
+    tx: &mut Tx,
+    ctx: &Ctx,
+    record: Record,
+    scope: Option<Scope>,
+    now: Micros,
+) -> Result<Vec<u8>, Error> {
     if let Some(scope) = &scope
         && let Some(answer) = idempotency::lookup(tx, scope).await?
     {

@@ -70,7 +70,12 @@ impl Validator {
     }
 
     /// Evaluates the active policies on a case and keeps the result.
-    pub(crate) async fn evaluate(&self, asker: Asker, id: CaseId, case: Case) -> Result<EvaluateResponse, Error> {
+    pub(crate) async fn evaluate(
+        &self,
+        asker: Asker,
+        id: CaseId,
+        case: Case,
+    ) -> Result<EvaluateResponse, Error> {
         let active = self.active(&asker.ctx.tenant).await?;
         let policies: Vec<_> = active.into_iter().filter(|policy| policy.applies_to(case.kind)).collect();
         let evaluation = self.0.evaluator.evaluate(&policies, &case).await?;
@@ -123,11 +128,17 @@ impl Validator {
     }
 
     /// One version of a policy, the active one when none is named.
-    pub(crate) async fn policy(&self, tenant: &str, name: &PolicyName, version: Option<i64>) -> Result<Policy, Error> {
+    pub(crate) async fn policy(
+        &self,
+        tenant: &str,
+        name: &PolicyName,
+        version: Option<i64>,
+    ) -> Result<Policy, Error> {
         if let Some(own) = self.0.store.policy(tenant, name, version).await? {
             return Ok(own);
         }
-        let starter = starter::find(name).filter(|policy| version.is_none_or(|version| version == policy.version));
+        let starter =
+            starter::find(name).filter(|policy| version.is_none_or(|version| version == policy.version));
         starter.cloned().ok_or_else(|| no_policy(name, version))
     }
 
@@ -135,7 +146,8 @@ impl Validator {
     /// set it has not replaced.
     pub(crate) async fn active(&self, tenant: &str) -> Result<Vec<Policy>, Error> {
         let starters = starter::policies().iter();
-        let mut active: BTreeMap<_, _> = starters.map(|policy| (policy.name.clone(), policy.clone())).collect();
+        let mut active: BTreeMap<_, _> =
+            starters.map(|policy| (policy.name.clone(), policy.clone())).collect();
         for (name, version) in self.0.store.newest(tenant).await? {
             let own = self.own(tenant, &name, version).await?;
             active.insert(name, own);

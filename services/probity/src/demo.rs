@@ -68,7 +68,7 @@ async fn show(client: &Client, data: &Path, args: &DemoArgs, out: Output) -> Res
     out.line(format_args!(
         "opened {} cases from {}",
         opened.len(),
-        platform.data().join("samples").display()
+        data.join("samples").display()
     ))?;
     let within = args.exit.then(|| Duration::from_secs(args.within));
     let cases = follow(client, opened, within, out).await?;
@@ -196,7 +196,7 @@ async fn write_receipt(client: &Client, data: &Path, case: &Case) -> anyhow::Res
     let begin = Instant::now();
     loop {
         let problem = match fetch_receipt(client, &case.name).await {
-            Ok(receipt) if tells_the_end(&receipt, case) => {
+            Ok(receipt) if tells_the_end(&receipt) => {
                 std::fs::write(&file, receipt)
                     .with_context(|| format!("{} cannot be written", file.display()))?;
                 return Ok(file);
@@ -211,10 +211,9 @@ async fn write_receipt(client: &Client, data: &Path, case: &Case) -> anyhow::Res
     }
 }
 
-fn tells_the_end(receipt: &str, case: &Case) -> bool {
+fn tells_the_end(receipt: &str) -> bool {
     let Ok(proved) = proof::verify(receipt.as_bytes(), None) else { return false };
-    let state = case.state().as_str_name().trim_start_matches("CASE_STATE_");
-    proved.entries.iter().any(|(_, entry)| entry.detail.contains(state))
+    proved.entries.iter().any(|(_, entry)| entry.action == "execution.ended")
 }
 
 #[cfg(test)]

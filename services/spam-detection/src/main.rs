@@ -1,3 +1,5 @@
 //! The spam-detection binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    probity_runtime::App::main::<probity_spam_detection::SpamDetection>()
+}

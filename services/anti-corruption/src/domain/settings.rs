@@ -179,7 +179,10 @@ mod tests {
         check(|s| s.max_findings = 0, "max_findings");
         check(|s| s.max_rejections = 20_000, "max_rejections");
         check(|s| s.payment.approval_limit = Decimal::ZERO, "approval_limit");
-        check(|s| drop(s.payment.approval_limits.insert("EUR".to_owned(), Decimal::from(-1))), "EUR");
+        check(
+            |s| s.payment.approval_limits = BTreeMap::from([("EUR".to_owned(), Decimal::NEGATIVE_ONE)]),
+            "EUR",
+        );
         check(|s| s.payment.just_below_share = Decimal::ONE, "just_below_share");
         check(|s| s.payment.just_below_min = 0, "just_below_min");
         check(|s| s.tender.discount_share = Decimal::ZERO, "discount_share");

@@ -128,7 +128,7 @@ mod testing {
     /// Everything about a release, as the service would see it.
     pub(super) fn outcome(release: &str, index: &Index, settings: &Settings) -> Outcome {
         let documents = [Document { name: "documents/d".into(), bytes: release.as_bytes().to_vec().into() }];
-        investigate(&documents, index, settings)
+        crate::domain::investigate(crate::domain::Kind::Tender, &documents, index, settings)
     }
 
     /// The values of one rule's findings in a release.

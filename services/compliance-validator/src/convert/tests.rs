@@ -88,7 +88,11 @@ fn kinds_are_sorted_and_known() {
 fn small_fields() {
     assert_eq!((version(0).unwrap(), version(3).unwrap()), (None, Some(3)));
     assert!(version(-1).is_err());
-    assert!(policy_resource("policies/a").is_ok() && policy_resource("a").is_err() && policy_resource("policies/A").is_err());
+    assert!(
+        policy_resource("policies/a").is_ok()
+            && policy_resource("a").is_err()
+            && policy_resource("policies/A").is_err()
+    );
     assert!(source("  \n".into(), 10).is_err() && source("x".repeat(11), 10).is_err());
     assert!(page_token("eval_x").is_err() && page_token("").unwrap().is_none());
     let id = EvaluationId::new();

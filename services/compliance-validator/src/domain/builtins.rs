@@ -55,7 +55,10 @@ const CALL: &str = "data.original.call";
 fn original(name: &str, arity: u8) -> anyhow::Result<Engine> {
     let args: Vec<_> = (0..arity).map(|i| format!("input[{i}]")).collect();
     let mut engine = Engine::new();
-    engine.add_policy("original.rego".to_owned(), format!("package original\ncall := {name}({})", args.join(", ")))?;
+    engine.add_policy(
+        "original.rego".to_owned(),
+        format!("package original\ncall := {name}({})", args.join(", ")),
+    )?;
     engine.compile_with_entrypoint(&CALL.into())?;
     Ok(engine)
 }

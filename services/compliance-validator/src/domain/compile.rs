@@ -162,7 +162,9 @@ impl Compiled {
 fn rehearsal_failed(kind: CaseKind, trouble: &Trouble) -> PolicyError {
     let on = format!("on a case of the kind {} without findings", kind.as_str());
     match trouble {
-        Trouble::Failed(error) => PolicyError::at(error.line, error.column, format!("{on}: {}", error.reason)),
+        Trouble::Failed(error) => {
+            PolicyError::at(error.line, error.column, format!("{on}: {}", error.reason))
+        }
         other => PolicyError::whole(format!("{on} it {other}")),
     }
 }
@@ -228,14 +230,18 @@ mod tests {
             let got = PolicyError::from_message(message);
             assert_eq!((got.line, got.column, got.reason.as_str()), expect);
         };
-        check("\n--> policy.rego:3:14\n  |\n3 | x := y\n  |   ^\nerror: var y is unsafe", (3, 14, "var y is unsafe"));
+        check(
+            "\n--> policy.rego:3:14\n  |\n3 | x := y\n  |   ^\nerror: var y is unsafe",
+            (3, 14, "var y is unsafe"),
+        );
         check("something else\nentirely", (0, 0, "something else"));
         check("", (0, 0, ""));
     }
 
     #[test]
     fn a_policy_that_fails_on_everything_is_refused() {
-        let failing = "package p\n\ndeny contains {\"rule\": \"r\", \"message\": \"m\"} if to_number(\"x\") > 1\n";
+        let failing =
+            "package p\n\ndeny contains {\"rule\": \"r\", \"message\": \"m\"} if to_number(\"x\") > 1\n";
         let compiled = Compiled::new(failing).unwrap();
         let error = compiled.rehearse(&CaseKind::ALL, Duration::from_secs(5)).unwrap_err();
         assert!(error.line == 3 && error.reason.starts_with("on a case of the kind tender"), "{error}");

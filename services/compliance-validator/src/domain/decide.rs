@@ -86,9 +86,13 @@ fn reasons_of(outcome: &Outcome) -> Vec<Reason> {
     };
     let verdict = &outcome.verdict;
     let said = verdict.entries.iter().map(|e| reason(&e.rule, e.decision, e.message.clone()));
-    let wrong = verdict.troubles.iter().map(|trouble| reason(trouble.rule(), Decision::Review, named(outcome, trouble)));
+    let wrong = verdict
+        .troubles
+        .iter()
+        .map(|trouble| reason(trouble.rule(), Decision::Review, named(outcome, trouble)));
     let unknown = verdict.actions.iter().filter(|name| Action::parse(name).is_none());
-    let unknown = unknown.map(|name| reason("unknown-action", Decision::Review, unknown_action(outcome, name)));
+    let unknown =
+        unknown.map(|name| reason("unknown-action", Decision::Review, unknown_action(outcome, name)));
     let mut reasons: Vec<_> = said.chain(wrong).chain(unknown).collect();
     let silent = reasons.iter().all(|reason| reason.decision == Decision::Allow);
     if verdict.four_eyes && silent {
@@ -105,7 +109,10 @@ fn named(outcome: &Outcome, trouble: &Trouble) -> String {
 
 fn unknown_action(outcome: &Outcome, name: &str) -> String {
     let known = Action::ALL.map(Action::as_str).join(", ");
-    format!("the policy {} asks for the action {name:?}, which nobody knows; there are {known}", outcome.policy)
+    format!(
+        "the policy {} asks for the action {name:?}, which nobody knows; there are {known}",
+        outcome.policy
+    )
 }
 
 fn actions(outcomes: &[Outcome]) -> Vec<Action> {
@@ -191,8 +198,14 @@ mod tests {
             actions: actions.iter().map(|a| (*a).to_owned()).collect(),
             ..Verdict::default()
         };
-        let known = decide(CaseKind::Payment, &[outcome("a@1", with(&["notify"])), outcome("b@1", with(&["hold_payment", "notify"]))]);
-        assert_eq!((known.decision, known.actions), (Decision::Allow, vec![Action::HoldPayment, Action::Notify]));
+        let known = decide(
+            CaseKind::Payment,
+            &[outcome("a@1", with(&["notify"])), outcome("b@1", with(&["hold_payment", "notify"]))],
+        );
+        assert_eq!(
+            (known.decision, known.actions),
+            (Decision::Allow, vec![Action::HoldPayment, Action::Notify])
+        );
         let unknown = decide(CaseKind::Payment, &[outcome("a@1", with(&["notify", "freeze"]))]);
         assert_eq!((unknown.decision, &unknown.actions[..]), (Decision::Review, &[Action::Notify][..]));
         assert!(unknown.reasons[0].message.contains("\"freeze\""), "{unknown:?}");
@@ -205,7 +218,10 @@ mod tests {
         assert_eq!((got.decision, got.required_approvals), (Decision::Deny, 2));
         let without_reason = Verdict { four_eyes: true, ..Verdict::default() };
         let got = decide(CaseKind::Tender, &[outcome("a@1", without_reason)]);
-        assert_eq!((got.decision, got.required_approvals, got.reasons[0].rule.as_str()), (Decision::Review, 2, "four-eyes"));
+        assert_eq!(
+            (got.decision, got.required_approvals, got.reasons[0].rule.as_str()),
+            (Decision::Review, 2, "four-eyes")
+        );
     }
 
     #[test]

@@ -27,7 +27,8 @@ const MAX_MESSAGE: usize = 1_000;
 /// # Errors
 /// When the case has no document, which is a mistake of ours.
 pub fn input(case: &Case) -> Result<Value, PolicyError> {
-    Value::from_json_str(&case.document()).map_err(|e| PolicyError::whole(format!("the case cannot be read: {e}")))
+    Value::from_json_str(&case.document())
+        .map_err(|e| PolicyError::whole(format!("the case cannot be read: {e}")))
 }
 
 impl Compiled {
@@ -77,7 +78,8 @@ fn failure(error: &anyhow::Error, limit: Duration) -> Trouble {
 #[must_use]
 pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().map(ToOwned::to_owned);
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned());
+    let text =
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned());
     cut(&text, 200)
 }
 
@@ -105,7 +107,10 @@ fn entries(output: Output, decision: Decision, value: &Value, verdict: &mut Verd
                 rule: cut(rule, MAX_RULE),
                 message: cut(message, MAX_MESSAGE),
             }),
-            _ => wrong(verdict, format!("an entry of `{name}` is no object with the texts `rule` and `message`")),
+            _ => wrong(
+                verdict,
+                format!("an entry of `{name}` is no object with the texts `rule` and `message`"),
+            ),
         }
     }
     if let Some(more) = set.len().checked_sub(MAX_ENTRIES).filter(|more| *more > 0) {

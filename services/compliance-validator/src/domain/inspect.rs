@@ -60,8 +60,9 @@ fn package(module: &Value) -> Result<Vec<String>, PolicyError> {
     let refr = &module["package"]["refr"];
     let path = tree::path(refr).filter(|path| path.whole);
     let path = path.filter(|path| path.parts.iter().all(|part| is_identifier(part)));
-    path.map(|path| path.parts)
-        .ok_or_else(|| Place::of(refr).refuse("a package is identifiers with dots between, such as `probity.policy`"))
+    path.map(|path| path.parts).ok_or_else(|| {
+        Place::of(refr).refuse("a package is identifiers with dots between, such as `probity.policy`")
+    })
 }
 
 fn is_identifier(text: &str) -> bool {
@@ -111,10 +112,14 @@ impl<'m> Scope<'m> {
                 continue;
             }
             if import.path.root() != "input" {
-                return Err(import.place.refuse("a policy imports `rego.v1` or a part of `input`, nothing else"));
+                return Err(import
+                    .place
+                    .refuse("a policy imports `rego.v1` or a part of `input`, nothing else"));
             }
             if scope.rules.contains(import.alias.as_str()) {
-                return Err(import.place.refuse(format!("`{}` is a rule of this policy as well", import.alias)));
+                return Err(import
+                    .place
+                    .refuse(format!("`{}` is a rule of this policy as well", import.alias)));
             }
             scope.check_root(&import.path, import.place)?;
             scope.aliases.insert(import.alias, import.path.parts);
@@ -141,7 +146,13 @@ impl<'m> Scope<'m> {
         }
     }
 
-    fn check_call(&self, rule: &Rule, path: &Path, place: Place, graph: &mut Graph) -> Result<(), PolicyError> {
+    fn check_call(
+        &self,
+        rule: &Rule,
+        path: &Path,
+        place: Place,
+        graph: &mut Graph,
+    ) -> Result<(), PolicyError> {
         if let Some(name) = self.own(path)
             && graph.calls(&rule.name, name)
         {
@@ -158,8 +169,13 @@ impl<'m> Scope<'m> {
     /// the interpreter does not look for it before.
     fn check_bound(&self, rule: &Rule, path: &Path, place: Place) -> Result<(), PolicyError> {
         let name = path.root();
-        let known = matches!(name, "input" | "data" | "_") || self.rules.contains(name) || rule.bound.contains(name);
-        if known { Ok(()) } else { Err(place.refuse(format!("`{name}` is neither a rule nor given a value anywhere in this rule"))) }
+        let known =
+            matches!(name, "input" | "data" | "_") || self.rules.contains(name) || rule.bound.contains(name);
+        if known {
+            Ok(())
+        } else {
+            Err(place.refuse(format!("`{name}` is neither a rule nor given a value anywhere in this rule")))
+        }
     }
 
     /// `data` holds this policy alone, and `input` has fixed fields.

@@ -96,7 +96,9 @@ impl Levels {
         self.now.chain += 1;
         self.now.after_term = false;
         if self.now.chain > MAX_CHAIN {
-            return Err(token.refuse(format!("more than {MAX_CHAIN} operators in one expression; use several rules")));
+            return Err(
+                token.refuse(format!("more than {MAX_CHAIN} operators in one expression; use several rules"))
+            );
         }
         Ok(())
     }
@@ -109,7 +111,8 @@ impl Levels {
         }
         self.open.push(self.now);
         self.now = Level { collection: bracket != '(', ..Level::default() };
-        let collections = self.open.iter().filter(|level| level.collection).count() + usize::from(self.now.collection);
+        let collections =
+            self.open.iter().filter(|level| level.collection).count() + usize::from(self.now.collection);
         if self.open.len() > MAX_NESTING || collections > MAX_COLLECTIONS {
             let reason = format!(
                 "brackets nested too deeply: at most {MAX_NESTING} in all, {MAX_COLLECTIONS} of them [ and {{; use several rules"
@@ -228,10 +231,16 @@ mod tests {
     #[test]
     fn takes_ordinary_policies() {
         check("", None);
-        check("package p\n\ndeny contains {\"rule\": \"a\", \"message\": sprintf(\"%s\", [x.y[0].z])} if {\n\tsome x in input.findings\n}", None);
+        check(
+            "package p\n\ndeny contains {\"rule\": \"a\", \"message\": sprintf(\"%s\", [x.y[0].z])} if {\n\tsome x in input.findings\n}",
+            None,
+        );
         check(&"x := 1\n".repeat(1_000), None);
         check(&"x if { a == b; c != d }\n".repeat(1_000), None);
-        check("# ((((((((((((((((((((((((((((((((((((((((\nx := \"((((((((((((((((((((((((((((((((((\\\"(((\"", None);
+        check(
+            "# ((((((((((((((((((((((((((((((((((((((((\nx := \"((((((((((((((((((((((((((((((((((\\\"(((\"",
+            None,
+        );
         check(&format!("x if {{\n{}}}", "[a, b] == c\n".repeat(200)), None);
         check(&format!("x := {}1", "1 + ".repeat(63)), None);
         check("unbalanced )))]]]}}}", None);
@@ -240,7 +249,10 @@ mod tests {
 
     #[test]
     fn refuses_what_would_exhaust_the_parser() {
-        check(&format!("package p\nx := {}1{}", "[".repeat(11), "]".repeat(11)), Some((2, "nested too deeply")));
+        check(
+            &format!("package p\nx := {}1{}", "[".repeat(11), "]".repeat(11)),
+            Some((2, "nested too deeply")),
+        );
         check(&format!("x := {}1{}", "(".repeat(25), ")".repeat(25)), Some((1, "nested too deeply")));
         check(&format!("\n\nx := {}1", "1 + ".repeat(65)), Some((3, "operators")));
         check(&format!("x := {}1", "- ".repeat(70)), Some((1, "operators")));

@@ -5,13 +5,18 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(20);
 
 fn sandbox(workers: usize, max_stuck: usize) -> Sandbox {
-    Sandbox::new(Limits { workers, stack_bytes: 1024 * 1024, max_stuck, queue_wait: Duration::from_millis(50) })
+    Sandbox::new(Limits {
+        workers,
+        stack_bytes: 1024 * 1024,
+        max_stuck,
+        queue_wait: Duration::from_millis(50),
+    })
 }
 
 /// A job that comes back when the sender is dropped.
 fn blocked() -> (Sender<()>, impl FnOnce() + Send + 'static) {
     let (release, wait): (_, Receiver<()>) = channel();
-    (release, move || drop(wait.recv()))
+    (release, move || assert!(wait.recv().is_err()))
 }
 
 async fn until(what: impl Fn() -> bool) {
@@ -26,7 +31,10 @@ async fn runs_and_reuses_threads() {
     let first = sandbox.run(LONG, || thread::current().id()).await.unwrap();
     let second = sandbox.run(LONG, || thread::current().id()).await.unwrap();
     assert_eq!(first, second);
-    assert_eq!(sandbox.run(LONG, || thread::current().name().map(ToOwned::to_owned)).await, Ok(Some("policy".into())));
+    assert_eq!(
+        sandbox.run(LONG, || thread::current().name().map(ToOwned::to_owned)).await,
+        Ok(Some("policy".into()))
+    );
 }
 
 #[tokio::test]

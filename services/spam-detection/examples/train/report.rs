@@ -36,7 +36,7 @@ const CUT: f32 = 0.03;
 /// What a set weighs in training.
 const fn set_weight(set: Set) -> f32 {
     match set {
-        Set::Sms => 2.0,
+        Set::Sms => 1.5,
         Set::Mail => 2.0,
         Set::Written => 4.0,
         Set::Enron(_) => 0.0,

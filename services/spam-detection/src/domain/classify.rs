@@ -65,6 +65,27 @@ pub struct Verdict {
     pub explanation: Explanation,
 }
 
+impl Verdict {
+    /// Of two verdicts the one that looks more like spam.
+    #[must_use]
+    pub fn more_spam_like(self, other: Self) -> Self {
+        if self.probability > other.probability { self } else { other }
+    }
+
+    /// One sentence for a person; `of` is how many documents were looked at.
+    #[must_use]
+    pub fn sentence(&self, of: usize) -> String {
+        let judgement = match self.band {
+            Band::Ham => "no spam",
+            Band::Unsure => "possibly spam, a person should look",
+            Band::Spam => "spam",
+        };
+        let share = format!("{:.1}%", self.probability * 100.0);
+        let chosen = if of > 1 { format!(" (the most spam-like of {of} documents)") } else { String::new() };
+        format!("{judgement}: probability {share}{chosen}; {}", self.explanation.in_words())
+    }
+}
+
 /// A model and the thresholds in force.
 #[derive(Debug, Clone)]
 pub struct Classifier {

@@ -37,6 +37,20 @@ impl Explanation {
     pub fn log_odds(&self) -> f64 {
         self.intercept + self.sum
     }
+
+    /// What speaks for spam and what against it, in words.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let loudest = |wanted: fn(f64) -> bool| -> Vec<&str> {
+            self.shares.iter().filter(|s| wanted(s.weight)).take(3).map(|s| s.token.as_str()).collect()
+        };
+        match (loudest(|w| w > 0.0), loudest(|w| w < 0.0)) {
+            (spam, ham) if spam.is_empty() && ham.is_empty() => "nothing in it is known".to_owned(),
+            (spam, ham) if ham.is_empty() => format!("for spam speak {}", spam.join(", ")),
+            (spam, ham) if spam.is_empty() => format!("against it speak {}", ham.join(", ")),
+            (spam, ham) => format!("for spam speak {}; against it {}", spam.join(", "), ham.join(", ")),
+        }
+    }
 }
 
 /// Explains a message by its loudest tokens.

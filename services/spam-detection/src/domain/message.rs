@@ -2,6 +2,7 @@
 
 use super::facts::{Fact, Facts};
 use super::{fold, html, mime};
+use std::panic::catch_unwind;
 
 /// How the bytes are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,7 +39,7 @@ impl Message {
             Form::Text => false,
             Form::Guess => looks_like_mail(content),
         };
-        let walked = if as_mail { mime::walk(content) } else { None };
+        let walked = if as_mail { walk(content) } else { None };
         walked.map_or_else(|| Self::from_text(content), |w| Self::fold(&w.subject, &w.text, w.facts, w.links))
     }
 
@@ -60,6 +61,12 @@ impl Message {
         facts.note_if(noted.iter().any(|n| n.mixed_script), Fact::MixedScript);
         Self { text, facts, links }
     }
+}
+
+/// Walks a mail. The parser of headers is not ours: should a message make it
+/// panic, the message is read as text.
+fn walk(content: &[u8]) -> Option<mime::Walked> {
+    catch_unwind(|| mime::walk(content)).unwrap_or_default()
 }
 
 /// Exports of mailboxes often keep the subject as the first line of the text.

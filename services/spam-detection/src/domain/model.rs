@@ -43,7 +43,18 @@ pub struct Model {
     worth: [f32; 256],
 }
 
+/// The model file of this build.
+const SHIPPED: &[u8] = include_bytes!("../../model/spam-v1.bin");
+
 impl Model {
+    /// The model of this build.
+    ///
+    /// # Errors
+    /// When the build was made with a broken file; a test forbids that.
+    pub fn shipped() -> Result<Self, BadModel> {
+        Self::decode(SHIPPED)
+    }
+
     /// The model in the file `bytes`.
     ///
     /// # Errors

@@ -33,7 +33,10 @@ fn amounts_are_compared_exactly() {
 
 #[test]
 fn guarded_functions_answer_as_the_originals_do() {
-    check(r#"sprintf("%s has %d of %v, %.2f", ["a", 2, [1, "b"], 1.5])"#, Ok(r#""a has 2 of [1, \"b\"], 1.50""#));
+    check(
+        r#"sprintf("%s has %d of %v, %.2f", ["a", 2, [1, "b"], 1.5])"#,
+        Ok(r#""a has 2 of [1, \"b\"], 1.50""#),
+    );
     check(r#"concat(", ", ["a", "b"])"#, Ok(r#""a, b""#));
     check(r#"replace("aXbX", "X", "--")"#, Ok(r#""a--b--""#));
     check(r#"split("a,b", ",")"#, Ok(r#"["a","b"]"#));
@@ -55,8 +58,15 @@ fn much_out_of_little_is_refused_at_once() {
     check("numbers.range_step(1, 100000000, 1)", Err("at most 10000"));
     check(r#"sprintf("%999999999d", [1])"#, Err("at most 3 digits"));
     check(r#"sprintf("%.99999f", [1.0])"#, Err("at most 3 digits"));
-    let long = |n: usize| format!("concat(\"\", [s | some i in numbers.range(1, {n}); s := \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"])");
-    check(&format!("concat({}, [sprintf(\"%d\", [i]) | some i in numbers.range(1, 5000)])", long(100)), Err("too large"));
+    let long = |n: usize| {
+        format!(
+            "concat(\"\", [s | some i in numbers.range(1, {n}); s := \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"])"
+        )
+    };
+    check(
+        &format!("concat({}, [sprintf(\"%d\", [i]) | some i in numbers.range(1, 5000)])", long(100)),
+        Err("too large"),
+    );
     check(&format!("replace({}, \"a\", {})", long(100), long(100)), Err("too large"));
     check(&format!("replace({}, \"\", {})", long(100), long(100)), Err("too large"));
     check(&format!("strings.replace_n({{\"a\": {0}, \"b\": {0}}}, {0})", long(50)), Err("too large"));
@@ -93,5 +103,14 @@ fn every_function_of_the_lists_is_known_to_the_interpreter() {
     }
     for name in table::REFUSED.iter().flat_map(|(names, _)| *names) {
         assert!(why_not(name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn the_authoring_guide_lists_every_function() {
+    let guide = include_str!("../../../README.md");
+    let guarded = table::GUARDED.iter().map(|(name, ..)| *name);
+    for name in table::FREE.iter().chain(table::OWN).copied().chain(guarded) {
+        assert!(guide.contains(&format!("`{name}`")), "{name} is not in README.md");
     }
 }

@@ -43,7 +43,10 @@ fn wrong_shapes_make_trouble_and_hide_nothing() {
     let check = |body: &str, part: &str| {
         let verdict = evaluate(&format!("{DENY}\n{body}"), PLENTY);
         assert!(verdict.entries.iter().any(|e| e.decision == Decision::Deny), "{body}: {verdict:?}");
-        assert!(matches!(&verdict.troubles[..], [Trouble::Shape(what)] if what.contains(part)), "{body}: {verdict:?}");
+        assert!(
+            matches!(&verdict.troubles[..], [Trouble::Shape(what)] if what.contains(part)),
+            "{body}: {verdict:?}"
+        );
     };
     check("review contains \"text\"", "entry of `review`");
     check("deny contains {\"rule\": \"r\"}", "entry of `deny`");
@@ -58,11 +61,19 @@ fn wrong_shapes_make_trouble_and_hide_nothing() {
 
 #[test]
 fn a_large_answer_is_cut() {
-    let verdict = evaluate("deny contains {\"rule\": sprintf(\"r%d\", [i]), \"message\": \"m\"} if some i in numbers.range(1, 1000)", PLENTY);
+    let verdict = evaluate(
+        "deny contains {\"rule\": sprintf(\"r%d\", [i]), \"message\": \"m\"} if some i in numbers.range(1, 1000)",
+        PLENTY,
+    );
     assert_eq!(verdict.entries.len(), MAX_ENTRIES + 1);
     assert_eq!(verdict.entries[MAX_ENTRIES].message, "and 800 more entries of `deny`");
     let long = "x".repeat(400);
-    let verdict = evaluate(&format!("deny contains {{\"rule\": \"r\", \"message\": concat(\"\", [\"{long}\", y, y])}} if y := \"{long}\""), PLENTY);
+    let verdict = evaluate(
+        &format!(
+            "deny contains {{\"rule\": \"r\", \"message\": concat(\"\", [\"{long}\", y, y])}} if y := \"{long}\""
+        ),
+        PLENTY,
+    );
     assert_eq!(verdict.entries[0].message.chars().count(), MAX_MESSAGE + 1);
 }
 
@@ -102,15 +113,26 @@ fn what_fails_says_where() {
             "{body}: {trouble:?}"
         );
     };
-    check("review contains {\"rule\": \"r\", \"message\": \"m\"} if to_number(input.case.name) > 1", 1, "to_number");
-    check("x := 1\nx := 2 if input.finding_count == 0\nreview contains {\"rule\": \"r\", \"message\": \"m\"} if x == 3", 2, "conflict");
+    check(
+        "review contains {\"rule\": \"r\", \"message\": \"m\"} if to_number(input.case.name) > 1",
+        1,
+        "to_number",
+    );
+    check(
+        "x := 1\nx := 2 if input.finding_count == 0\nreview contains {\"rule\": \"r\", \"message\": \"m\"} if x == 3",
+        2,
+        "conflict",
+    );
     check("review contains {\"rule\": \"r\", \"message\": \"m\"} if x > 3\nx := y\ny := x", 2, "recursion");
     check("review contains {\"rule\": \"r\", \"message\": \"m\"} if 1 / input.finding_count > 3", 1, "zero");
 }
 
 #[test]
 fn what_is_missing_is_silent() {
-    let verdict = evaluate("review contains {\"rule\": \"r\", \"message\": \"m\"} if decimal.compare(input.facts.total, \"1\") > 0", PLENTY);
+    let verdict = evaluate(
+        "review contains {\"rule\": \"r\", \"message\": \"m\"} if decimal.compare(input.facts.total, \"1\") > 0",
+        PLENTY,
+    );
     assert_eq!(verdict, Verdict::default());
 }
 
@@ -136,7 +158,8 @@ fn the_deepest_policy_fits_the_stack() {
     let mut deepest = None;
     for i in 1..200 {
         source += &format!("f{i}(x) := {}\n", nested(&format!("f{}(x)", i - 1)));
-        let policy = format!("{source}deny contains {{\"rule\": \"r\", \"message\": sprintf(\"%d\", [f{i}(1)])}}\n");
+        let policy =
+            format!("{source}deny contains {{\"rule\": \"r\", \"message\": sprintf(\"%d\", [f{i}(1)])}}\n");
         match Compiled::new(&policy) {
             Ok(compiled) => deepest = Some((i, compiled)),
             Err(error) => {
@@ -149,7 +172,8 @@ fn the_deepest_policy_fits_the_stack() {
     assert!(levels > 10, "{levels}");
     let input = input(&Case::empty(CaseKind::Tender)).unwrap();
     let run = move || compiled.evaluate(&input, PLENTY);
-    let thread = std::thread::Builder::new().stack_size(crate::config::Config::default().stack_mib * 1024 * 1024 / 2);
+    let thread =
+        std::thread::Builder::new().stack_size(crate::config::Config::default().stack_mib * 1024 * 1024 / 2);
     let verdict = thread.spawn(run).unwrap().join().unwrap();
     assert_eq!((verdict.entries.len(), verdict.troubles.len()), (1, 0), "{verdict:?}");
 }

@@ -91,7 +91,8 @@ impl Graph {
         let place = members().map(|index| self.uses[*index].place).min().unwrap_or(self.uses[node].place);
         match names.as_slice() {
             [one] => place.refuse(format!("the function {one} calls itself; Rego has no recursion")),
-            many => place.refuse(format!("the functions {} call each other; Rego has no recursion", many.join(", "))),
+            many => place
+                .refuse(format!("the functions {} call each other; Rego has no recursion", many.join(", "))),
         }
     }
 

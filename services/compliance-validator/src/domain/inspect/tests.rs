@@ -27,7 +27,10 @@ fn ordinary_rules_pass() {
     check("x if deny with input.finding_count as 3", None);
     check("x := decimal.compare(input.facts.a, \"1\")", None);
     check("default f(_) := 1\nf(x) := 2 if x > 1", None);
-    check("deny contains {\"rule\": \"a\", \"message\": \"b\"} if { every f in input.findings { f.severity_rank > 1 } }", None);
+    check(
+        "deny contains {\"rule\": \"a\", \"message\": \"b\"} if { every f in input.findings { f.severity_rank > 1 } }",
+        None,
+    );
 }
 
 #[test]
@@ -112,7 +115,8 @@ fn towers_are_refused_and_circles_of_rules_are_left_to_the_evaluation() {
     check(&tower(100), None);
     check(&tower(400), Some((300, "expressions deep")));
     check("x := y\ny := x", None);
-    let functions = (1..=400).fold("f0(x) := x\n".to_owned(), |s, i| format!("{s}f{i}(x) := f{}(x)\n", i - 1));
+    let functions =
+        (1..=400).fold("f0(x) := x\n".to_owned(), |s, i| format!("{s}f{i}(x) := f{}(x)\n", i - 1));
     check(&functions, Some((201, "expressions deep")));
 }
 

@@ -262,7 +262,8 @@ impl<'a> Walk<'a> {
                 (Some(("Var", body)), ..) => self.bound.extend(text(&body["value"])),
                 (_, Value::Number(start), Value::Number(end)) => {
                     let place = |n: &serde_json::Number| n.as_u64().and_then(|n| usize::try_from(n).ok());
-                    let name = place(start).zip(place(end)).and_then(|(start, end)| self.source.get(start..end));
+                    let name =
+                        place(start).zip(place(end)).and_then(|(start, end)| self.source.get(start..end));
                     self.bound.extend(name.map(ToOwned::to_owned));
                 }
                 _ => fields.values().for_each(|value| self.bind(value)),

@@ -1,5 +1,7 @@
 use super::*;
-use crate::domain::{Case, Compiled, Decision, Evaluation, Finding, Outcome, Severity, Spam, decide, evaluate};
+use crate::domain::{
+    Case, Compiled, Decision, Evaluation, Finding, Outcome, Severity, Spam, decide, evaluate,
+};
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,10 @@ fn evaluated(case: &Case) -> Evaluation {
     let input = evaluate::input(case).unwrap();
     let applicable = COMPILED.iter().filter(|(policy, _)| policy.applies_to(case.kind));
     let outcomes: Vec<_> = applicable
-        .map(|(policy, compiled)| Outcome { policy: policy.label(), verdict: compiled.evaluate(&input, PLENTY) })
+        .map(|(policy, compiled)| Outcome {
+            policy: policy.label(),
+            verdict: compiled.evaluate(&input, PLENTY),
+        })
         .collect();
     decide(case.kind, &outcomes)
 }
@@ -116,7 +121,8 @@ fn every_kind_has_one_policy_and_all_pass_their_own_check() {
 #[test]
 fn the_starter_set_is_quick() {
     let mut case = Case::empty(CaseKind::Tender);
-    case.findings = ["R003", "R018", "R028", "R046", "R058"].map(|rule| finding(rule, Severity::High)).to_vec();
+    case.findings =
+        ["R003", "R018", "R028", "R046", "R058"].map(|rule| finding(rule, Severity::High)).to_vec();
     let (_, compiled) = COMPILED.iter().find(|(policy, _)| policy.name.as_str() == "procurement").unwrap();
     let rounds = 50;
     let started = Instant::now();
@@ -134,7 +140,15 @@ fn the_starter_set_is_quick() {
 
 fn findings() -> impl Strategy<Value = Vec<Finding>> {
     let rules = prop::sample::select(vec![
-        "R003", "R018", "R028", "R046", "PAY-SPLIT", "PAY-BELOW-LIMIT", "PAY-SANCTIONED", "RPT-BRIBERY", "X",
+        "R003",
+        "R018",
+        "R028",
+        "R046",
+        "PAY-SPLIT",
+        "PAY-BELOW-LIMIT",
+        "PAY-SANCTIONED",
+        "RPT-BRIBERY",
+        "X",
     ]);
     let one = (rules, prop::sample::select(Severity::ALL.to_vec())).prop_map(|(rule, s)| finding(rule, s));
     prop::collection::vec(one, 0..4)
