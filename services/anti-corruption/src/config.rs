@@ -50,6 +50,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn keys_are_read_and_unknown_ones_refused() {
+        let text = r#"{"max_concurrent":2,"rules":{"payment":{"approval_limit":"5000.50","approval_limits":{"JPY":"9"}},
+            "tender":{"submission_days":{"open":30}}}}"#;
+        let config: Config = serde_json::from_str(text).unwrap();
+        assert_eq!(config.rules.payment.approval_limit.to_string(), "5000.50");
+        assert_eq!(config.rules.payment.limit_of("JPY").to_string(), "9");
+        assert_eq!(config.rules.tender.submission_days.get("selective"), None);
+        assert_eq!(config.max_input_bytes, Config::default().max_input_bytes);
+        assert!(serde_json::from_str::<Config>(r#"{"rules":{"max_row":1}}"#).is_err());
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let check = |change: fn(&mut Config), key: &str| {
             let mut config = Config::default();

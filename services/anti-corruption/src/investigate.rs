@@ -1,5 +1,4 @@
-//! One investigation: the stored answer if there is one, else read, evaluate,
-//! store.
+//! One investigation: read, evaluate, store, or the answer that is stored already.
 
 use crate::config::Config;
 use crate::convert::{self, Investigate};
@@ -14,10 +13,15 @@ use probity_runtime::documents::Reader;
 use probity_types::Clock;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 
 /// Code of the fault of a document that is larger than was allowed.
 const DOCUMENT_TOO_LARGE: &str = "RUN-0009";
+
+/// From how many bytes it pays to look for a stored answer before evaluating; it
+/// is looked for again, in any case, in the transaction that stores the findings.
+const LOOK_FIRST_BYTES: usize = 1024 * 1024;
 
 /// Carries out investigations, a bounded number at once.
 #[derive(Clone)]
@@ -45,26 +49,40 @@ impl Investigator {
     }
 
     /// Investigates the documents of a case, or answers what was stored for this
-    /// idempotency key.
+    /// idempotency key. Once begun it is finished and stored even when the caller
+    /// stops waiting, so that a call sent again finds the answer.
     pub(crate) async fn run(
         &self,
         caller: &Caller,
         request: Request,
         work: Investigate,
     ) -> Result<InvestigateResponse, Error> {
-        if let Some(answer) = self.store.answered(&request).await? {
+        // Waiting for a place ends with the caller: what waits cannot pile up. The
+        // semaphore is never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let case = convert::case_name(work.case);
+        let task = self.clone().carry_out(caller.clone(), request, work, place).in_current_span();
+        let done = tokio::spawn(task).await;
+        done.map_err(|error| Error::Broken { case, reason: error.to_string() })?
+    }
+
+    async fn carry_out(
+        self,
+        caller: Caller,
+        request: Request,
+        work: Investigate,
+        _place: Option<OwnedSemaphorePermit>,
+    ) -> Result<InvestigateResponse, Error> {
+        let started = Instant::now();
+        let documents = self.read(&caller, &work.documents).await?;
+        if documents.iter().map(|document| document.bytes.len()).sum::<usize>() > LOOK_FIRST_BYTES
+            && let Some(answer) = self.store.answered(&request).await?
+        {
             return Ok(answer);
         }
-        let started = Instant::now();
-        // Closed never: the semaphore lives as long as the service.
-        let place = self.places.acquire().await.ok();
-        let documents = self.read(caller, &work.documents).await?;
         let index = self.screening.index(&caller.ctx.tenant).await?;
-        let outcome = self.evaluate(&work, documents, index).await?;
-        drop(place);
-        let response = convert::response(work.kind, &outcome);
-        let kind = work.kind;
-        let outcome = Arc::new(outcome);
+        let outcome = Arc::new(self.evaluate(&work, documents, index).await?);
+        let (kind, response) = (work.kind, convert::response(work.kind, &outcome));
         let investigated =
             Investigated { work, outcome: Arc::clone(&outcome), response, now: self.clock.now() };
         let answer = self.store.record(request, investigated, self.config.rules.max_rejections).await?;

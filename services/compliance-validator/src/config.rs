@@ -92,10 +92,10 @@ impl Config {
         Duration::from_millis(self.time_limit_ms)
     }
 
-    /// After this a policy is given up.
+    /// After this a policy is given up. It is tried twice before.
     #[must_use]
     pub const fn give_up_after(&self) -> Duration {
-        Duration::from_millis(self.time_limit_ms.saturating_add(self.overrun_ms))
+        Duration::from_millis(self.time_limit_ms.saturating_mul(2).saturating_add(self.overrun_ms))
     }
 
     /// Time all policies of a case may take.

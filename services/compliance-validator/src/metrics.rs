@@ -30,7 +30,7 @@ impl Metrics {
             vec![0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
         let duration = HistogramOpts::new(
             "compliance_evaluation_duration_seconds",
-            "Time to evaluate all policies of a case, without storing the result.",
+            "Time to evaluate all policies of a case, without storing the result",
         );
         let labelled = |name: &str, help: &str, label: &str| {
             let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
@@ -43,18 +43,18 @@ impl Metrics {
             Ok::<_, prometheus::Error>(counter)
         };
         let metrics = Self {
-            evaluations: labelled("compliance_evaluations_total", "Evaluated cases.", "decision")?,
+            evaluations: labelled("compliance_evaluations_total", "Evaluated cases", "decision")?,
             duration: Histogram::with_opts(duration.buckets(buckets))?,
             troubles: labelled(
                 "compliance_policy_failures_total",
-                "Policies that could not be relied on.",
+                "Policies that could not be relied on",
                 "reason",
             )?,
-            published: counter("compliance_policies_published_total", "Published versions of policies.")?,
-            refused: counter("compliance_policies_refused_total", "Policy texts that were refused.")?,
-            stuck: IntGauge::new("compliance_stuck_threads", "Threads lost to policies that do not stop.")?,
-            cache_hits: labelled("cache_hits_total", "Lookups that a cache answered.", "cache")?,
-            cache_misses: labelled("cache_misses_total", "Lookups that no cache answered.", "cache")?,
+            published: counter("compliance_policies_published_total", "Published versions of policies")?,
+            refused: counter("compliance_policies_refused_total", "Policy texts that were refused")?,
+            stuck: IntGauge::new("compliance_stuck_threads", "Threads lost to policies that do not stop")?,
+            cache_hits: labelled("cache_hits_total", "Lookups that a cache answered", "cache")?,
+            cache_misses: labelled("cache_misses_total", "Lookups that no cache answered", "cache")?,
         };
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.stuck.clone()))?;

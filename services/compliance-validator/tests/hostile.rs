@@ -21,7 +21,8 @@ const NAME: &str = "compliance-validator";
 async fn start() -> Harness {
     Harness::builder()
         .peer("audit-aggregator", Routes::default())
-        .set(NAME, "time_limit_ms", "200")
+        .set(NAME, "time_limit_ms", "500")
+        .set(NAME, "evaluation_limit_ms", "20000")
         .set(NAME, "compile_limit_ms", "20000")
         .set(NAME, "queue_wait_ms", "60000")
         .start::<ComplianceValidator>()

@@ -65,11 +65,7 @@ pub(crate) async fn run(args: DemoArgs, out: Output) -> Result<(), Failure> {
 /// Opens the samples, follows them to where they stay, and proves one.
 async fn show(client: &Client, data: &Path, args: &DemoArgs, out: Output) -> Result<(), Failure> {
     let opened = open_all(client).await?;
-    out.line(format_args!(
-        "opened {} cases from {}",
-        opened.len(),
-        data.join("samples").display()
-    ))?;
+    out.line(format_args!("opened {} cases from {}", opened.len(), data.join("samples").display()))?;
     let within = args.exit.then(|| Duration::from_secs(args.within));
     let cases = follow(client, opened, within, out).await?;
     stuck(&cases)?;

@@ -41,7 +41,7 @@ pub fn lines(url: &str, token_file: &Path, sample: Option<&Path>) -> String {
   probity case list
 curl:
   curl -sS -H {bearer} --data-binary @{file} '{url}/v1/documents?media_type=application/json'
-  curl -sS -H {bearer} -H 'Idempotency-Key: try-1' -d '{{\"kind\":\"CASE_KIND_TENDER\",\"documents\":[\"{document}\"]}}' {url}/v1/cases
+  curl -sS -H {bearer} -H 'Idempotency-Key: try-1' -H 'Content-Type: application/json' -d '{{\"kind\":\"CASE_KIND_TENDER\",\"documents\":[\"{document}\"]}}' {url}/v1/cases
   curl -sS -H {bearer} {url}/v1/cases
 grpcurl:
   grpcurl -plaintext {host} list

@@ -21,10 +21,12 @@ struct Platform {
 impl Platform {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let mut child = Command::new(PROBITY)
             .args(["dev", "--port", "0", "--data"])
             .arg(dir.path().join("data"))
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -132,7 +134,7 @@ fn a_new_user_walks_through() {
     let (clean, suspect) = opens_cases(&platform);
     refuses_what_is_broken(&platform);
     shows_and_lists(&platform, &clean, &suspect);
-    decides(&platform, &suspect);
+    decides(&platform, &clean, &suspect);
     proves(&platform, &clean);
     guards(&platform, &suspect);
     workflows_and_watchlists(&platform);
@@ -212,11 +214,14 @@ fn shows_and_lists(platform: &Platform, clean: &str, suspect: &str) {
     assert!(waiting.iter().any(|case| case["name"] == suspect));
 }
 
-/// The administrator closes a case that waits; closing it twice is refused.
-fn decides(platform: &Platform, suspect: &str) {
+/// The administrator closes a case that waits; deciding it otherwise is refused.
+fn decides(platform: &Platform, clean: &str, suspect: &str) {
     let close = ["case", "close", suspect, "--disposition", "confirmed", "--note", "seen on site"];
     platform.run(&close).expect(0, &["resolved", "confirmed"]);
-    platform.run(&close).expect(1, &["could not close the case", "FAILED_PRECONDITION", "request  "]);
+    let other = ["case", "close", suspect, "--disposition", "false-positive"];
+    platform.run(&other).expect(1, &["error: "]);
+    let ended = ["case", "close", clean, "--disposition", "confirmed"];
+    platform.run(&ended).expect(1, &["could not close the case", "FAILED_PRECONDITION", "request  "]);
     platform.run(&["case", "cancel", "case_nothing", "--reason", "r"]).expect(1, &["could not cancel"]);
 }
 

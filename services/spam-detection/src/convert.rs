@@ -6,7 +6,6 @@ use crate::triage::Judged;
 use bytes::Bytes;
 use probity_proto::spam as pb;
 use probity_proto::time::timestamp;
-use probity_types::Micros;
 
 /// Most documents of one call.
 pub(crate) const MAX_DOCUMENTS: usize = 100;
@@ -94,7 +93,7 @@ pub(crate) fn model(model: &Model) -> pb::Model {
     let training = model.training();
     pb::Model {
         version: model.version().to_owned(),
-        train_time: Some(timestamp(Micros(training.time_us))),
+        train_time: Some(timestamp(training.time_us)),
         features: i64::try_from(model.buckets()).unwrap_or(i64::MAX),
         trained_on: i64::try_from(training.messages).unwrap_or(i64::MAX),
         held_out_auc: training.auc,

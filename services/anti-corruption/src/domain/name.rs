@@ -294,8 +294,8 @@ mod tests {
         #[test]
         fn normalising_twice_changes_nothing(name in "[\\s\\S]{0,60}") {
             let words = tokens(&name);
-            prop_assert_eq!(tokens(&words.join(" ")), words.clone());
             prop_assert!(words.iter().all(|w| w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())));
+            prop_assert_eq!(tokens(&words.join(" ")), words);
         }
 
         #[test]

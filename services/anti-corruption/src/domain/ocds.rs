@@ -97,13 +97,13 @@ fn sort_in<'a>(
 fn assemble(group: Group<'_>, documents: &[Document], refusals: &mut Refusals) -> (Option<Procedure>, u64) {
     let mut nodes = Vec::new();
     let mut read = 0;
-    for (item, pieces) in &group.items {
-        match build(item, pieces) {
+    for (item, pieces) in group.items {
+        match build(&item, &pieces) {
             Ok(built) => {
                 nodes.extend(built);
                 read += 1;
             }
-            Err(reason) => refusals.item(refuse(documents, item, reason)),
+            Err(reason) => refusals.item(refuse(documents, &item, reason)),
         }
     }
     (merge::in_order(nodes).map(|node| Procedure::of(&node)), read)

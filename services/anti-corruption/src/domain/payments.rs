@@ -65,15 +65,16 @@ struct Flag<'r> {
 impl Case<'_> {
     /// Adds the finding of a flag.
     fn flag(&mut self, flag: Flag<'_>) {
-        let evidence = flag.rows.iter().take(super::finding::MAX_EVIDENCE).map(|row| self.evidence(row));
+        let Flag { rule, severity, value, threshold, peer_group, rows, explanation } = flag;
+        let evidence = rows.iter().take(super::finding::MAX_EVIDENCE).map(|row| self.evidence(row)).collect();
         self.findings.add(Finding {
-            rule: flag.rule,
-            severity: flag.severity.unwrap_or_else(|| rules::severity(flag.rule)),
-            value: text::quote(&flag.value),
-            threshold: text::quote(&flag.threshold),
-            peer_group: text::quote(&flag.peer_group),
-            evidence: evidence.collect(),
-            explanation: text::clean(&flag.explanation, 1_500),
+            rule,
+            severity: severity.unwrap_or_else(|| rules::severity(rule)),
+            value: text::quote(&value),
+            threshold: text::quote(&threshold),
+            peer_group: text::quote(&peer_group),
+            evidence,
+            explanation: text::clean(&explanation, 1_500),
         });
     }
 

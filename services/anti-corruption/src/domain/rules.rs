@@ -189,4 +189,12 @@ mod tests {
         }
         assert!(find("R999").is_none());
     }
+
+    #[test]
+    fn the_readme_explains_every_rule() {
+        let readme = include_str!("../../README.md");
+        for rule in RULES {
+            assert!(readme.contains(&format!("| {} |", rule.id)), "{} is missing in README.md", rule.id);
+        }
+    }
 }

@@ -131,6 +131,9 @@ async fn store_rejections(
 ) -> Result<(), Error> {
     let sql = "DELETE FROM rejection WHERE tenant = $1 AND case_id = $2 AND input = $3";
     tx.execute(sql, args![tenant, case, input]).await?;
+    if rejections.is_empty() {
+        return Ok(());
+    }
     let sql = "SELECT COUNT(*), COALESCE(MAX(position), 0) FROM rejection WHERE tenant = $1 AND case_id = $2";
     let kept = tx.query_opt(sql, args![tenant, case]).await?;
     let (count, last) = kept.map_or(Ok((0, 0)), |row| Ok::<_, Error>((row.i64(0)?, row.i64(1)?)))?;

@@ -11,7 +11,7 @@ use super::PolicyError;
 /// Deepest nesting of brackets of all sorts.
 const MAX_NESTING: usize = 24;
 /// Deepest nesting of `[` and `{`: the parser's work doubles with each.
-const MAX_COLLECTIONS: usize = 10;
+const MAX_COLLECTIONS: usize = 8;
 /// Most operators, dots and calls in one expression.
 const MAX_CHAIN: usize = 64;
 
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn refuses_what_would_exhaust_the_parser() {
         check(
-            &format!("package p\nx := {}1{}", "[".repeat(11), "]".repeat(11)),
+            &format!("package p\nx := {}1{}", "[".repeat(9), "]".repeat(9)),
             Some((2, "nested too deeply")),
         );
         check(&format!("x := {}1{}", "(".repeat(25), ")".repeat(25)), Some((1, "nested too deeply")));

@@ -94,8 +94,8 @@ async fn a_policy_that_runs_out_of_time_is_set_aside_for_a_while() {
 
 #[tokio::test]
 async fn a_policy_that_does_not_stop_costs_one_thread_for_a_while_and_no_more() {
-    let bench = bench(Config { time_limit_ms: 20, overrun_ms: 100, max_stuck: 1, ..config() });
-    let stubborn = [policy("stubborn", &monster(22))];
+    let bench = bench(Config { time_limit_ms: 100, overrun_ms: 100, max_stuck: 1, ..config() });
+    let stubborn = [policy("stubborn", &monster(26))];
     let other =
         [policy("other", "review contains {\"rule\": \"r\", \"message\": \"m\"} if input.finding_count > 0")];
     assert_eq!(bench.reasons(&stubborn).await, ["stubborn@1 policy-overrun"]);
@@ -113,11 +113,11 @@ async fn a_policy_that_does_not_stop_costs_one_thread_for_a_while_and_no_more() 
 
 #[tokio::test]
 async fn the_time_for_all_policies_is_limited() {
-    let bench = bench(Config { time_limit_ms: 30, evaluation_limit_ms: 40, ..config() });
+    let bench = bench(Config { time_limit_ms: 200, evaluation_limit_ms: 200, ..config() });
     let all = [policy("a", BOMB), policy("b", &format!("{BOMB}\n")), policy("c", &format!("{BOMB}\n\n"))];
     let mut reasons = bench.reasons(&all).await;
     reasons.sort();
-    assert_eq!(reasons, ["a@1 policy-timeout", "b@1 policy-timeout", "c@1 policy-skipped"]);
+    assert_eq!(reasons, ["a@1 policy-timeout", "b@1 policy-skipped", "c@1 policy-skipped"]);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_policy_is_compiled_once() {
 
 #[tokio::test]
 async fn a_text_that_is_published_is_rehearsed() {
-    let bench = bench(Config { time_limit_ms: 20, ..config() });
+    let bench = bench(Config { time_limit_ms: 200, ..config() });
     let check = async |body: &str, part: &str| {
         let source = format!("package p\n{body}\n");
         let refused = bench.evaluator.check(source.into(), CaseKind::ALL.to_vec()).await.unwrap_err();
@@ -148,7 +148,7 @@ async fn a_text_that_is_published_is_rehearsed() {
             "{body}: {refused}"
         );
     };
-    check(&BOMB.replace("input.finding_count > 0; ", ""), "took longer than 20 ms").await;
+    check(&BOMB.replace("input.finding_count > 0; ", ""), "took longer than 200 ms").await;
     check(
         "review contains {\"rule\": \"r\", \"message\": \"m\"} if strings.count(\"a\", input.spam.band) > 1",
         "panic",

@@ -8,7 +8,8 @@ use crate::output::{self, Output, plain, short, word};
 use crate::{open, values};
 use comfy_table::{Cell, Color};
 use probity_proto::orchestrator::{
-    CancelCaseRequest, Case, CaseState, CloseCaseRequest, Disposition as Decision, ListCasesRequest, WaitKind,
+    CancelCaseRequest, Case, CaseState, CloseCaseRequest, Disposition as Decision, ListCasesRequest, Outcome,
+    WaitKind,
 };
 
 /// Runs a command of the group.
@@ -66,14 +67,20 @@ async fn close(
     note: String,
     out: Output,
 ) -> Result<(), Failure> {
-    let disposition = match disposition {
-        Disposition::Confirmed => Decision::Confirmed,
-        Disposition::FalsePositive => Decision::FalsePositive,
-        Disposition::Inconclusive => Decision::Inconclusive,
+    let (decision, outcome) = match disposition {
+        Disposition::Confirmed => (Decision::Confirmed, Outcome::Confirmed),
+        Disposition::FalsePositive => (Decision::FalsePositive, Outcome::Unfounded),
+        Disposition::Inconclusive => (Decision::Inconclusive, Outcome::Inconclusive),
     };
-    let request = CloseCaseRequest { name: values::name("cases", id), disposition: disposition.into(), note };
+    let request = CloseCaseRequest { name: values::name("cases", id), disposition: decision.into(), note };
     let call = |client: Client, request| async move { client.cases().close_case(request).await };
     let case = client.call("close the case", Some(&fresh_key()), request, call).await?;
+    // Closing again is answered with what was decided before, whatever that was.
+    if let Some(verdict) = case.verdict.as_ref().filter(|verdict| verdict.outcome() != outcome) {
+        let decided = word("OUTCOME_", verdict.outcome().as_str_name());
+        let by = plain(&verdict.decided_by.join(", "));
+        return Err(anyhow::anyhow!("{} was decided before: {decided}, by {by}", plain(&case.name)).into());
+    }
     print(&case, out)
 }
 
@@ -131,19 +138,27 @@ pub(crate) fn is_final(case: &Case) -> bool {
 pub(crate) fn outlook(case: &Case) -> String {
     if let Some(verdict) = &case.verdict {
         let outcome = word("OUTCOME_", verdict.outcome().as_str_name());
-        let reason = verdict.reasons.first().map(|reason| format!(": {}", short(reason, 60)));
-        return outcome + &reason.unwrap_or_default();
+        let reason = short(verdict.reasons.first().map_or("", String::as_str), 70);
+        return labelled(&outcome, &reason);
     }
     let Some(waiting) = &case.waiting else { return String::new() };
-    let reason = short(&waiting.reason, 60);
+    let reason = short(&waiting.reason, 70);
     match waiting.kind() {
         WaitKind::Approval if waiting.required > 1 => {
-            format!("a person ({} of {} agreed): {reason}", waiting.agreed.len(), waiting.required)
+            labelled(&format!("waits, {} of {} agreed", waiting.agreed.len(), waiting.required), &reason)
         }
-        WaitKind::Approval => format!("a person: {reason}"),
-        WaitKind::Incident => format!("incident at {}: {reason}", plain(&waiting.step)),
+        WaitKind::Approval => labelled("waits", &reason),
+        WaitKind::Incident => labelled(&format!("incident at {}", plain(&waiting.step)), &reason),
         WaitKind::Unspecified => String::new(),
     }
+}
+
+/// A word before its reason, unless the reason begins with it.
+fn labelled(label: &str, reason: &str) -> String {
+    if reason.is_empty() || reason.starts_with(label) {
+        return if reason.is_empty() { label.to_owned() } else { reason.to_owned() };
+    }
+    format!("{label}: {reason}")
 }
 
 fn colour(case: &Case) -> Color {
@@ -187,11 +202,13 @@ mod tests {
         };
         let check = |case: Case, expect: &str| assert_eq!(outlook(&case), expect);
         check(Case::default(), "");
-        check(waiting(WaitKind::Approval, 1, &[]), "a person: two lines");
-        check(waiting(WaitKind::Approval, 2, &["users/a"]), "a person (1 of 2 agreed): two lines");
+        check(waiting(WaitKind::Approval, 1, &[]), "waits: two lines");
+        check(waiting(WaitKind::Approval, 2, &["users/a"]), "waits, 1 of 2 agreed: two lines");
         check(waiting(WaitKind::Incident, 0, &[]), "incident at triage: two lines");
         let verdict = Verdict { outcome: 1, reasons: vec!["no red flags".into()], ..Verdict::default() };
         let text = outlook(&Case { verdict: Some(verdict), ..Case::default() });
-        assert!(text.ends_with(": no red flags"), "{text}");
+        assert_eq!(text, "clear: no red flags");
+        assert_eq!(labelled("spam", "spam: 99%"), "spam: 99%");
+        assert_eq!(labelled("clear", ""), "clear");
     }
 }

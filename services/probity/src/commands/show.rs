@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// Items asked for at a time.
 const PAGE: i32 = 1_000;
 
+/// Characters of a reason in tables; the findings and `-o json` have all of it.
+const REASON: usize = 120;
+
 /// A case with all that belongs to it.
 struct Dossier {
     case: Case,
@@ -128,8 +131,19 @@ fn head(case: &Case, out: Output) -> Result<(), Failure> {
         ("execution", plain(&case.execution)),
         ("documents", case.documents.iter().map(|d| plain(d)).collect::<Vec<_>>().join(", ")),
     ];
-    if case.waiting.is_some() {
-        lines.insert(3, ("waits for", outlook(case)));
+    if let Some(waiting) = &case.waiting {
+        let kind = word("WAIT_KIND_", waiting.kind().as_str_name());
+        lines.insert(
+            3,
+            ("waits for", format!("{kind} at {}: {}", plain(&waiting.step), plain(&waiting.reason))),
+        );
+        if waiting.required > 1 {
+            let agreed = plain(&waiting.agreed.join(", "));
+            lines.insert(
+                4,
+                ("agreed", format!("{} of {} people {agreed}", waiting.agreed.len(), waiting.required)),
+            );
+        }
     }
     if let Some(verdict) = &case.verdict {
         lines.insert(3, ("verdict", word("OUTCOME_", verdict.outcome().as_str_name())));
@@ -188,7 +202,7 @@ fn actions(actions: &[Action], out: Output) -> Result<(), Failure> {
             word("ACTION_TYPE_", action.r#type().as_str_name()),
             if action.active { "yes" } else { "taken back" }.to_owned(),
             time(action.create_time.as_ref()),
-            plain(&action.reason),
+            short(&action.reason, REASON),
         ]);
     }
     section(out, "Actions", &table)
@@ -197,14 +211,14 @@ fn actions(actions: &[Action], out: Output) -> Result<(), Failure> {
 fn evaluated(evaluation: &Evaluation, out: Output) -> Result<(), Failure> {
     let Some(result) = &evaluation.result else { return Ok(()) };
     let decision = word("DECISION_", result.decision().as_str_name());
-    out.line(format_args!("\nPolicies say {decision}: {}", plain(&result.summary)))?;
+    out.line(format_args!("\nPolicies say {decision}: {}", short(&result.summary, REASON)))?;
     let mut table = output::table(&["POLICY", "RULE", "ASKS FOR", "WHY"]);
     for reason in &result.reasons {
         table.add_row(vec![
             plain(&reason.policy),
             plain(&reason.rule),
             word("DECISION_", reason.decision().as_str_name()),
-            plain(&reason.message),
+            short(&reason.message, REASON),
         ]);
     }
     out.table(&table)
@@ -218,7 +232,7 @@ fn event_cells(event: &HistoryEvent) -> Vec<String> {
 
 fn what(event: &HistoryEvent) -> String {
     let state = |name: &str| word("CASE_STATE_", name);
-    let reason = plain(&event.reason);
+    let reason = short(&event.reason, REASON);
     if event.to_state == 0 {
         return reason;
     }

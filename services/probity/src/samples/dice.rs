@@ -15,8 +15,7 @@ impl Dice {
 
     /// A source for one part, so that parts do not shift each other.
     pub(super) fn branch(seed: u64, part: u64, number: u64) -> Self {
-        let mixed = seed ^ part.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self::new(mixed.wrapping_add(number.wrapping_mul(0xbf58_476d_1ce4_e5b9)))
+        Self::new([part, number].into_iter().fold(mixed(seed), |state, next| mixed(state ^ next)))
     }
 
     /// A number from `low` to `high`, both possible.
@@ -79,6 +78,14 @@ impl Dice {
     pub(super) fn time(&mut self) -> String {
         format!("{:02}:{:02}:{:02}", self.between(8, 16), self.between(0, 59), self.between(0, 59))
     }
+}
+
+/// Spreads neighbouring numbers over all of 64 bits (the finish of SplitMix64).
+const fn mixed(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 /// A day some days later, moved to Monday when it falls on a weekend.

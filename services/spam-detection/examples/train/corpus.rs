@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 
 /// Where a message comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Set {
     /// Short messages; may train.
     Sms,
@@ -77,7 +77,8 @@ fn read(path: &Path, set: Set, all: &mut Vec<Labelled>) -> anyhow::Result<()> {
 }
 
 fn labelled(set: Set, line: &Line) -> Labelled {
-    let bytes: Vec<u8> = line.raw_latin1.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect();
+    let bytes: Vec<u8> =
+        line.raw_latin1.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect();
     let (content, form) = match set {
         Set::Mail => (bytes.as_slice(), Form::Mime),
         _ => (line.text.as_bytes(), Form::Guess),
@@ -92,9 +93,9 @@ fn labelled(set: Set, line: &Line) -> Labelled {
 fn content_hash(text: &str) -> u64 {
     let lower = text.to_lowercase();
     let words = lower.split(|c: char| !c.is_alphabetic()).filter(|w| w.len() > 1).take(60);
-    words.flat_map(|w| w.bytes().chain([b' '])).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    words
+        .flat_map(|w| w.bytes().chain([b' ']))
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Parts of hosts, lists and mailboxes that the headers name.

@@ -61,7 +61,9 @@ pub(crate) fn auc(points: &[(f64, bool)]) -> f64 {
     }
     let ham = sorted.len() - spam;
     let (spam, ham) = (spam as f64, ham as f64);
-    if spam == 0.0 || ham == 0.0 { return 0.5 }
+    if spam == 0.0 || ham == 0.0 {
+        return 0.5;
+    }
     (rank_sum - spam * (spam + 1.0) / 2.0) / (spam * ham)
 }
 

@@ -22,7 +22,8 @@ use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 
 fn main() -> anyhow::Result<()> {
-    let data = std::env::var_os("PROBITY_DATA").context("set PROBITY_DATA to the folder of the development data")?;
+    let data =
+        std::env::var_os("PROBITY_DATA").context("set PROBITY_DATA to the folder of the development data")?;
     let target = std::env::args_os().nth(1).map_or_else(model_file, PathBuf::from);
     let corpora = corpus::load(Path::new(&data))?;
     let (file, summary) = report::train_and_report(&corpora)?;

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use probity_spam_detection::domain::classify::{Classifier, Thresholds, logistic};
 use probity_spam_detection::domain::features::BUCKETS;
 use probity_spam_detection::domain::model::{Model, Training};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Instant;
 
@@ -81,7 +81,13 @@ pub(crate) fn train_and_report(corpora: &[Labelled]) -> anyhow::Result<(Vec<u8>,
     }
     line(&mut report, "both, cross-validated", &held_out)?;
     for number in 1..=3 {
-        judge(&mut report, &format!("enron{number}, by the shipped model"), &model, corpora, Set::Enron(number))?;
+        judge(
+            &mut report,
+            &format!("enron{number}, by the shipped model"),
+            &model,
+            corpora,
+            Set::Enron(number),
+        )?;
     }
     unseen(&mut report, "sms, by one that saw mail", &of(&[Set::Mail]), corpora, Set::Sms)?;
     unseen(&mut report, "mail, by one that saw sms", &of(&[Set::Sms]), corpora, Set::Mail)?;
@@ -96,9 +102,11 @@ fn train(messages: &[&Labelled]) -> Trained {
     let vocabulary = Vocabulary::of(messages);
     let samples = samples(messages, &vocabulary);
     let scored = cross_validate(&samples);
-    let fit_points: Vec<_> = scored.iter().filter(|(s, _)| s.set != Set::Written || only_written(&samples)).collect();
-    let (slope, offset) =
-        calibrate(&fit_points.iter().map(|(s, score)| (*score, s.spam, f64::from(s.weight))).collect::<Vec<_>>());
+    let fit_points: Vec<_> =
+        scored.iter().filter(|(s, _)| s.set != Set::Written || only_written(&samples)).collect();
+    let (slope, offset) = calibrate(
+        &fit_points.iter().map(|(s, score)| (*score, s.spam, f64::from(s.weight))).collect::<Vec<_>>(),
+    );
     let shift = log_odds(PRIOR) - log_odds(SPAM_SHARE);
     let judged = scored
         .iter()
@@ -136,9 +144,12 @@ fn samples(messages: &[&Labelled], vocabulary: &Vocabulary) -> Vec<Sample> {
         let long = l.message.text.len() >= 800;
         VIEWS.into_iter().filter(move |(view, _)| long || *view != View::Part)
     };
-    let mut samples: Vec<Sample> =
-        messages.iter().flat_map(|l| views(l).map(|(view, weight)| vocabulary.sample(l, view, weight))).collect();
-    let mut sums: HashMap<(Set, bool), f32> = HashMap::new();
+    let mut samples: Vec<Sample> = messages
+        .iter()
+        .flat_map(|l| views(l).map(|(view, weight)| vocabulary.sample(l, view, weight)))
+        .collect();
+    // Ordered: the same data must give the same sums, to the last bit.
+    let mut sums: BTreeMap<(Set, bool), f32> = BTreeMap::new();
     for sample in &samples {
         *sums.entry((sample.set, sample.spam)).or_default() += sample.weight;
     }
@@ -161,7 +172,8 @@ fn samples(messages: &[&Labelled], vocabulary: &Vocabulary) -> Vec<Sample> {
 fn cross_validate(samples: &[Sample]) -> Vec<(&Sample, f64)> {
     let mut scored = Vec::with_capacity(samples.len());
     for fold in 0..FOLDS {
-        let (test, train): (Vec<&Sample>, Vec<&Sample>) = samples.iter().partition(|s| s.content % FOLDS == fold);
+        let (test, train): (Vec<&Sample>, Vec<&Sample>) =
+            samples.iter().partition(|s| s.content % FOLDS == fold);
         let linear = fit(&train, &RECIPE);
         scored.extend(test.into_iter().map(|s| (s, linear.score(s))));
     }
@@ -204,7 +216,10 @@ fn head(report: &mut String, trained: &Trained, model: &Model, messages: usize) 
         trained.features,
         model.weights(),
     )?;
-    writeln!(report, "| set | messages | spam | AUC | recall | false positives | spam taken for ham | unsure ham | unsure spam |")?;
+    writeln!(
+        report,
+        "| set | messages | spam | AUC | recall | false positives | spam taken for ham | unsure ham | unsure spam |"
+    )?;
     writeln!(report, "|---|---|---|---|---|---|---|---|---|")
 }
 
@@ -239,7 +254,8 @@ fn unseen(
     set: Set,
 ) -> anyhow::Result<()> {
     let trained = train(messages);
-    let spam_from = if trained.judged.is_empty() { SPAM_FROM_AT_LEAST } else { spam_threshold(&trained.judged) };
+    let spam_from =
+        if trained.judged.is_empty() { SPAM_FROM_AT_LEAST } else { spam_threshold(&trained.judged) };
     let training = Training { ham_below: HAM_BELOW, spam_from, ..Training::default() };
     let model = Model::decode(&Model::encode(&trained.weights, trained.intercept, &training))?;
     Ok(judge(report, name, &model, corpora, set)?)
@@ -259,7 +275,13 @@ fn speed(report: &mut String, model: &Model, corpora: &[Labelled]) -> anyhow::Re
         .collect();
     times.sort_unstable();
     let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
-    writeln!(report, "\nspeed: {} messages of 2 to 5 KB, median {} us, p99 {} us", times.len(), at(50), at(99))?;
+    writeln!(
+        report,
+        "\nspeed: {} messages of 2 to 5 KB, median {} us, p99 {} us",
+        times.len(),
+        at(50),
+        at(99)
+    )?;
     Ok(())
 }
 

@@ -57,7 +57,14 @@ impl Vocabulary {
         let features = Features::of(&message);
         let kept = features.iter().filter(|f| self.allowed.contains(&f.hash));
         let features = kept.map(|f| (u32::try_from(f.bucket()).unwrap_or(u32::MAX), f.signed())).collect();
-        Sample { features, spam: labelled.spam, weight, content: labelled.content, set: labelled.set, whole: view == View::Whole }
+        Sample {
+            features,
+            spam: labelled.spam,
+            weight,
+            content: labelled.content,
+            set: labelled.set,
+            whole: view == View::Whole,
+        }
     }
 }
 

@@ -19,7 +19,8 @@ pub(crate) fn load() -> Vec<Labelled> {
 }
 
 fn expand(file: &str, spam: bool) -> Vec<Labelled> {
-    let templates = file.split("\n\n").map(|p| p.lines().filter(|l| !l.starts_with('#')).collect::<Vec<_>>().join("\n"));
+    let templates =
+        file.split("\n\n").map(|p| p.lines().filter(|l| !l.starts_with('#')).collect::<Vec<_>>().join("\n"));
     let mut all = Vec::new();
     for (number, template) in (0_u64..).zip(templates.filter(|t| !t.is_empty())) {
         for variant in 0..VARIANTS {
@@ -50,14 +51,33 @@ fn choose(template: &str, random: &mut fastrand::Rng) -> String {
 }
 
 const NAMES: [&str; 14] = [
-    "Maria Keller", "Tom Becker", "Ana", "J. Okafor", "Linda Chen", "Peter", "Samuel Ortiz", "Fatima", "Ivan Petrov",
-    "Grace Miller", "Lars", "Priya Nair", "David Cole", "Sofia",
+    "Maria Keller",
+    "Tom Becker",
+    "Ana",
+    "J. Okafor",
+    "Linda Chen",
+    "Peter",
+    "Samuel Ortiz",
+    "Fatima",
+    "Ivan Petrov",
+    "Grace Miller",
+    "Lars",
+    "Priya Nair",
+    "David Cole",
+    "Sofia",
 ];
 const COMPANIES: [&str; 8] = [
-    "Nordwind GmbH", "Acme Ltd", "Delta Supplies", "Harbour Logistics", "Bluefield Inc", "Sava Gradnja", "Orion Services",
+    "Nordwind GmbH",
+    "Acme Ltd",
+    "Delta Supplies",
+    "Harbour Logistics",
+    "Bluefield Inc",
+    "Sava Gradnja",
+    "Orion Services",
     "Meridian LLC",
 ];
-const LINKS: [&str; 4] = ["http://www.a.example/x", "https://b.example/offer?id=1", "www.c.example", "http://d.example"];
+const LINKS: [&str; 4] =
+    ["http://www.a.example/x", "https://b.example/offer?id=1", "www.c.example", "http://d.example"];
 const DATES: [&str; 8] =
     ["12 March", "Friday", "3 June 2024", "next Tuesday", "05/11/2019", "the 21st", "Monday", "30 September"];
 

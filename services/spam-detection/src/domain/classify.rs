@@ -80,9 +80,18 @@ impl Verdict {
             Band::Unsure => "possibly spam, a person should look",
             Band::Spam => "spam",
         };
-        let share = format!("{:.1}%", self.probability * 100.0);
+        let share = percent(self.probability);
         let chosen = if of > 1 { format!(" (the most spam-like of {of} documents)") } else { String::new() };
         format!("{judgement}: probability {share}{chosen}; {}", self.explanation.in_words())
+    }
+}
+
+/// One digit after the point, and never a certainty that a model cannot have.
+fn percent(probability: f64) -> String {
+    match probability {
+        p if p > 0.999 => "above 99.9%".to_owned(),
+        p if p < 0.001 => "below 0.1%".to_owned(),
+        p => format!("{:.1}%", p * 100.0),
     }
 }
 
@@ -143,6 +152,15 @@ mod tests {
         check(0.899, Band::Unsure);
         check(0.9, Band::Spam);
         check(1.0, Band::Spam);
+    }
+
+    #[test]
+    fn nothing_is_certain() {
+        let check = |p: f64, expect: &str| assert_eq!(percent(p), expect);
+        check(0.1234, "12.3%");
+        check(0.9999, "above 99.9%");
+        check(1.0, "above 99.9%");
+        check(0.0, "below 0.1%");
     }
 
     #[test]

@@ -103,7 +103,9 @@ pub fn shares(model: &Model, features: &Features<'_>) -> Vec<f64> {
 fn name(features: &Features<'_>, at: usize) -> String {
     match features.named.get(at).map(|(_, name)| name) {
         Some(Name::Word(word)) => format!("word:{word}"),
-        Some(Name::Pair(left, right)) => format!("phrase:{} {}", item(features, *left), item(features, *right)),
+        Some(Name::Pair(left, right)) => {
+            format!("phrase:{} {}", item(features, *left), item(features, *right))
+        }
         Some(Name::Shape(shape)) => format!("shape:{shape}"),
         Some(Name::Sign(sign)) => (*sign).to_owned(),
         None => String::new(),

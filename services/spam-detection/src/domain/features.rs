@@ -140,7 +140,9 @@ impl<'a> Features<'a> {
 
     fn channel(&mut self, channel: Channel, entries: impl Iterator<Item = (u64, u32, Name<'a>)>) {
         let from = self.named.len();
-        self.named.extend(entries.map(|(hash, count, name)| (Feature { hash, value: damped(count), channel }, name)));
+        self.named.extend(
+            entries.map(|(hash, count, name)| (Feature { hash, value: damped(count), channel }, name)),
+        );
         let added = self.named.get_mut(from..).unwrap_or_default();
         normalise(added.iter_mut().map(|(feature, _)| feature), channel);
     }
@@ -309,7 +311,7 @@ fn each_group(word: &str, mut each: impl FnMut(u64)) {
 /// words are short or written without blanks.
 fn ascii_letters(word: &str) -> Option<&[u8]> {
     let fits = (3..=30).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase());
-    fits.then(|| word.as_bytes())
+    fits.then_some(word.as_bytes())
 }
 
 /// FNV-1a with a final mix, seeded by the channel. Stable for ever: the model
@@ -349,4 +351,3 @@ impl Hasher for Hashed {
         self.0 = key;
     }
 }
-

@@ -34,7 +34,8 @@ pub fn into(text: &str, out: &mut String) -> Noted {
 fn fold_word(piece: &str, out: &mut String, noted: &mut Noted) {
     let mut plain = String::with_capacity(piece.len());
     for c in piece.nfkc().filter(|c| !is_invisible(*c)) {
-        let floating_accent = matches!(c, '\u{300}'..='\u{36F}') && plain.ends_with(|l: char| l.is_ascii_alphabetic());
+        let floating_accent =
+            matches!(c, '\u{300}'..='\u{36F}') && plain.ends_with(|l: char| l.is_ascii_alphabetic());
         if !floating_accent {
             plain.push(base_letter(c));
         }

@@ -88,8 +88,7 @@ mod tests {
         assert_eq!(facts.iter().collect::<Vec<_>>(), expect, "{headers}");
     }
 
-    const PLAIN: &str =
-        "From: Ana <ana@a.example>\nTo: b@b.example\nSubject: Lunch\nDate: Thu, 1 Jan 2026 10:00:00 +0000\nMessage-ID: <1@a.example>";
+    const PLAIN: &str = "From: Ana <ana@a.example>\nTo: b@b.example\nSubject: Lunch\nDate: Thu, 1 Jan 2026 10:00:00 +0000\nMessage-ID: <1@a.example>";
 
     #[test]
     fn structure_is_noted() {

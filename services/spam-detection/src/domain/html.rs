@@ -29,7 +29,9 @@ pub struct Page {
 pub fn looks_like_html(text: &str) -> bool {
     let start = text.trim_start().as_bytes();
     let begins = |with: &[u8]| start.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
-    [&b"<html"[..], b"<!doctype html", b"<body", b"<head", b"<table", b"<div", b"<p>"].iter().any(|w| begins(w))
+    [&b"<html"[..], b"<!doctype html", b"<body", b"<head", b"<table", b"<div", b"<p>"]
+        .iter()
+        .any(|w| begins(w))
 }
 
 /// Reads the visible text of a page.
@@ -49,8 +51,33 @@ pub fn visible(html: &str) -> Page {
 /// Elements that a reader sees as a break between words. Others (`b`, `font`,
 /// `span`) are not: spammers put them inside words.
 const BREAKS: [&str; 27] = [
-    "p", "div", "br", "tr", "td", "th", "li", "ul", "ol", "dl", "dt", "dd", "table", "h1", "h2", "h3", "h4", "h5",
-    "h6", "hr", "blockquote", "center", "pre", "section", "article", "header", "footer",
+    "p",
+    "div",
+    "br",
+    "tr",
+    "td",
+    "th",
+    "li",
+    "ul",
+    "ol",
+    "dl",
+    "dt",
+    "dd",
+    "table",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "blockquote",
+    "center",
+    "pre",
+    "section",
+    "article",
+    "header",
+    "footer",
 ];
 /// Elements whose content is no text.
 const SILENT: [&str; 5] = ["script", "style", "title", "noscript", "template"];
@@ -166,8 +193,14 @@ impl Reader {
         }
         let style: String = tag.attribute("style").unwrap_or_default().to_ascii_lowercase();
         let style: String = style.chars().filter(|c| !c.is_whitespace()).collect();
-        const HIDING: [&str; 6] =
-            ["display:none", "visibility:hidden", "font-size:0", "font-size:1px", "opacity:0;", "max-height:0"];
+        const HIDING: [&str; 6] = [
+            "display:none",
+            "visibility:hidden",
+            "font-size:0",
+            "font-size:1px",
+            "opacity:0;",
+            "max-height:0",
+        ];
         let ink = tag.attribute("color").filter(|_| tag.name == "font").map(|c| colour(&c));
         let ground = self.background.as_deref().unwrap_or("#ffffff");
         HIDING.iter().any(|h| style.contains(h)) || ink.is_some_and(|ink| ink == ground)
@@ -186,7 +219,9 @@ impl Reader {
         let Some(link) = self.link.take() else { return };
         let shown = self.page.text.get(link.text_from..).unwrap_or_default().trim();
         let shown = host_of(shown).or_else(|| shown.starts_with("www.").then(|| host_part(shown)));
-        self.page.facts.note_if(shown.is_some_and(|host| site(&host) != site(&link.host)), Fact::LinkMismatch);
+        self.page
+            .facts
+            .note_if(shown.is_some_and(|host| site(&host) != site(&link.host)), Fact::LinkMismatch);
     }
 
     /// A page that never closes what it hides is read as a reader's program

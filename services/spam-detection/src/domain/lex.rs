@@ -4,6 +4,10 @@
 //! amounts, numbers, dates. Which site a link names or which year a mail quotes
 //! tells the corpus, not the kind of message.
 
+mod shape;
+
+pub use shape::Shape;
+
 use std::borrow::Cow;
 
 /// Longer runs of letters are no words.
@@ -20,70 +24,6 @@ pub enum Token<'a> {
     Shape(Shape),
     /// A paragraph ends: nothing is paired across it.
     Break,
-}
-
-/// Declares the shapes with their names.
-macro_rules! shapes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// Kinds of things that are not words.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[repr(u8)]
-        pub enum Shape { $($(#[$doc])* $name,)* }
-
-        impl Shape {
-            /// All shapes.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            /// The name in explanations.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-            /// The name in a short text, where the same shape says something
-            /// else: a number in a line is not a number in a report.
-            #[must_use]
-            pub const fn name_in_short_text(self) -> &'static str {
-                match self { $(Self::$name => concat!($text, "-in-a-short-text"),)* }
-            }
-        }
-    };
-}
-
-shapes! {
-    /// A web address.
-    Link = "link";
-    /// A mail address.
-    Mail = "mail-address";
-    /// An amount of money.
-    Money = "money";
-    /// A percentage.
-    Percent = "percent";
-    /// A time or date: weekday, month, clock time, year.
-    When = "time";
-    /// A number of one or two digits.
-    Small = "number";
-    /// Three or four digits.
-    Medium = "number:3-4-digits";
-    /// Five or six digits, as the short numbers that paid messages use.
-    Code = "number:5-6-digits";
-    /// Seven digits or more, as telephone numbers have.
-    Phone = "number:phone-length";
-    /// Letters and digits mixed, as in codes.
-    Mixed = "letters-and-digits";
-    /// An exclamation mark.
-    Exclaim = "exclamation";
-    /// Several exclamation marks in a row.
-    ExclaimRun = "exclamation-run";
-    /// A question mark.
-    Question = "question";
-    /// A line of ornaments.
-    Ornament = "ornament";
-    /// A very long run of letters.
-    LongRun = "very-long-word";
-    /// A line that quotes an earlier message.
-    Quote = "quoted-line";
-    /// A smiley.
-    Smiley = "smiley";
 }
 
 /// What lexing also noticed.
@@ -103,7 +43,8 @@ pub struct Counts {
 
 /// Reads a text and hands each token to `each`, in order.
 pub fn tokens<'a>(text: &'a str, mut each: impl FnMut(Token<'a>)) -> Counts {
-    let mut lexer = Lexer { each: &mut each, counts: Counts::default(), letters: String::new(), run: 0, currency: false };
+    let mut lexer =
+        Lexer { each: &mut each, counts: Counts::default(), letters: String::new(), run: 0, currency: false };
     for line in text.split('\n') {
         lexer.line(line);
     }
@@ -298,7 +239,8 @@ fn chunk_shape(chunk: &str) -> Option<Shape> {
         Some(Shape::Mail)
     } else if is_smiley(chunk) {
         Some(Shape::Smiley)
-    } else if chunk.len() >= 5 && chunk.chars().all(|c| !c.is_alphanumeric() && !matches!(c, '!' | '?' | '$')) {
+    } else if chunk.len() >= 5 && chunk.chars().all(|c| !c.is_alphanumeric() && !matches!(c, '!' | '?' | '$'))
+    {
         Some(Shape::Ornament)
     } else {
         None
@@ -318,7 +260,9 @@ fn is_bare_host(chunk: &str) -> bool {
     let host = chunk.split('/').next().unwrap_or_default().trim_end_matches(|c: char| !c.is_alphanumeric());
     let Some((name, ending)) = host.rsplit_once('.') else { return false };
     let sound = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
-    sound && name.bytes().any(|b| b.is_ascii_alphabetic()) && ENDINGS.iter().any(|e| e.eq_ignore_ascii_case(ending))
+    sound
+        && name.bytes().any(|b| b.is_ascii_alphabetic())
+        && ENDINGS.iter().any(|e| e.eq_ignore_ascii_case(ending))
 }
 
 fn is_mail(chunk: &str) -> bool {
@@ -360,10 +304,46 @@ fn is_year(number: &str) -> bool {
 
 fn is_date_word(word: &str) -> bool {
     const WORDS: [&str; 40] = [
-        "mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun", "monday", "tuesday", "wednesday",
-        "thursday", "friday", "saturday", "sunday", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept",
-        "oct", "nov", "dec", "january", "february", "april", "june", "july", "august", "september", "october",
-        "november", "december", "pm",
+        "mon",
+        "tue",
+        "tues",
+        "wed",
+        "thu",
+        "thur",
+        "thurs",
+        "fri",
+        "sat",
+        "sun",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "january",
+        "february",
+        "april",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+        "pm",
     ];
     WORDS.contains(&word)
 }

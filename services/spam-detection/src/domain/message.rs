@@ -81,8 +81,22 @@ fn leading_subject(text: &str) -> (&str, &str) {
 
 /// Header fields that begin a message, as mail programs and servers write it.
 const FIRST_FIELDS: [&str; 16] = [
-    "received", "return-path", "delivered-to", "from", "to", "cc", "subject", "date", "message-id",
-    "mime-version", "content-type", "reply-to", "sender", "x-mailer", "dkim-signature", "authentication-results",
+    "received",
+    "return-path",
+    "delivered-to",
+    "from",
+    "to",
+    "cc",
+    "subject",
+    "date",
+    "message-id",
+    "mime-version",
+    "content-type",
+    "reply-to",
+    "sender",
+    "x-mailer",
+    "dkim-signature",
+    "authentication-results",
 ];
 
 /// True when the first lines are header fields, two of them known ones, up to

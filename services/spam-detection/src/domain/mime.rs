@@ -165,8 +165,12 @@ impl State {
 
     fn base64(&mut self, body: &[u8]) -> Vec<u8> {
         let clean = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
-        let mut text: Vec<u8> =
-            bounded(body, 2 * MAX_TEXT_BYTES).iter().take_while(|b| **b != b'=').filter(clean).copied().collect();
+        let mut text: Vec<u8> = bounded(body, 2 * MAX_TEXT_BYTES)
+            .iter()
+            .take_while(|b| **b != b'=')
+            .filter(clean)
+            .copied()
+            .collect();
         // A lone last digit carries less than a byte: it is cut text.
         if text.len() % 4 == 1 {
             text.pop();
@@ -180,9 +184,8 @@ impl State {
 
 /// Extensions that a double click would run.
 fn is_program(name: &str) -> bool {
-    const RUN: [&str; 14] = [
-        "exe", "scr", "pif", "com", "bat", "cmd", "vbs", "js", "jar", "msi", "lnk", "hta", "ps1", "iso",
-    ];
+    const RUN: [&str; 14] =
+        ["exe", "scr", "pif", "com", "bat", "cmd", "vbs", "js", "jar", "msi", "lnk", "hta", "ps1", "iso"];
     name.rsplit_once('.').is_some_and(|(_, extension)| RUN.contains(&extension))
 }
 

@@ -122,6 +122,9 @@ impl Model {
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model").field("version", &self.version).field("training", &self.training).finish_non_exhaustive()
+        f.debug_struct("Model")
+            .field("version", &self.version)
+            .field("training", &self.training)
+            .finish_non_exhaustive()
     }
 }

@@ -94,11 +94,12 @@ mod tests {
         check(words(2), &[], 0, &["length:next-to-nothing"]);
         check(words(100), &[], 0, &["length:short"]);
         check(words(100), &[(Shape::ExclaimRun, 1)], 3, &["length:short", "links:several", "exclaims:some"]);
-        check(words(20), &[(Shape::Money, 2), (Shape::Link, 1)], 0, &[
-            "length:a-few-lines",
-            "links:few",
-            "amounts:many",
-        ]);
+        check(
+            words(20),
+            &[(Shape::Money, 2), (Shape::Link, 1)],
+            0,
+            &["length:a-few-lines", "links:few", "amounts:many"],
+        );
         let loud = Counts { words: 10, cased: 50, upper: 40, capital_words: 8, spaced: 0 };
         check(loud, &[], 0, &["length:a-line", "capitals:nearly-all", "capital-words:many"]);
     }

@@ -296,7 +296,7 @@ mod tests {
         #[test]
         fn normalising_twice_changes_nothing(text in "[A-Za-z0-9/ -]{0,14}") {
             if let Some(once) = normalize(&text) {
-                prop_assert_eq!(normalize(&once), Some(once.clone()));
+                prop_assert_eq!(normalize(&once), Some(once));
             }
         }
     }

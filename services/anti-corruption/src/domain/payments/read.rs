@@ -143,13 +143,11 @@ impl File<'_> {
             refusals.item(self.refuse(line, columns.name(Column::Date), reason.to_owned()));
         }
         let mut refused = dates.undecided.iter().map(|undecided| undecided.row).peekable();
-        let mut at = first;
         let mut kept = Vec::with_capacity(table.rows.len() - first);
-        for row in table.rows.drain(first..) {
+        for (at, row) in (first..).zip(table.rows.drain(first..)) {
             if refused.next_if_eq(&at).is_none() {
                 kept.push(row);
             }
-            at += 1;
         }
         table.rows.extend(kept);
     }

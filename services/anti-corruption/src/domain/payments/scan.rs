@@ -241,7 +241,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn all(text: &[u8]) -> (Vec<(u32, Vec<String>)>, Vec<(u32, String)>) {
+    /// Line and cells of each row, line and reason of each other one.
+    type Scanned = (Vec<(u32, Vec<String>)>, Vec<(u32, String)>);
+
+    fn all(text: &[u8]) -> Scanned {
         let (mut rows, mut bad) = (Vec::new(), Vec::new());
         let (mut scanner, mut fields) = (Scanner::new(text), Fields::default());
         while let Some(record) = scanner.next(&mut fields) {

@@ -65,7 +65,7 @@ fn is_unit(word: &str) -> bool {
 fn dates(text: &str) -> impl Iterator<Item = String> {
     text.split_whitespace().filter_map(|word| {
         let word = word.trim_matches(|c: char| !c.is_ascii_digit());
-        let separated = word.contains(|c: char| matches!(c, '-' | '/' | '.'));
+        let separated = word.contains(['-', '/', '.']);
         (separated && word.len() >= 8 && is_date(word)).then(|| word.to_owned())
     })
 }

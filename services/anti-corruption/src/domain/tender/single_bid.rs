@@ -47,16 +47,20 @@ fn single(case: &Case<'_>, method: &str, lot: Option<&str>, received: &Received)
     })
 }
 
-/// True while bids can still come in: the tender is active, nothing is awarded,
-/// and the release is older than the end of the submission period.
+/// True while bids can still come in: the tender is only planned; or it is
+/// active, nothing is awarded, and the release is older than the end of the
+/// submission period.
 fn still_open(procedure: &Procedure) -> bool {
     let tender = &procedure.tender;
-    let active = tender.status.as_ref().is_some_and(|status| status.value == "active");
-    let early = match (&procedure.date, &tender.end) {
+    let early = || match (&procedure.date, &tender.end) {
         (Some(date), Some(end)) => end.value.is_surely_after(&date.value),
         _ => false,
     };
-    active && procedure.awards.is_empty() && early
+    match tender.status.as_ref().map(|status| status.value.as_str()) {
+        Some("planning" | "planned") => true,
+        Some("active") => procedure.awards.is_empty() && early(),
+        _ => false,
+    }
 }
 
 /// How many made a bid for the whole. The bids themselves count when they
@@ -224,6 +228,7 @@ mod tests {
         check("R018", &release(open, &[], r#"{"id":"1","status":"active"}"#), &["1"]);
         check("R018", &release(&open.replace("2024-07", "2024-05"), &[], ""), &["1"]);
         check("R018", &release(&open.replace("\"active\"", "\"complete\""), &[], ""), &["1"]);
+        check("R018", &release(&open.replace("\"active\"", "\"planned\""), &[], ""), &[]);
     }
 
     #[test]

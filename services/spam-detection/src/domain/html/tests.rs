@@ -35,11 +35,7 @@ fn hidden_text_is_left_out_and_noted() {
     let salad = "many innocent words";
     check(&format!("a<span style='display: none'>{salad}</span>b"), "ab", &[Fact::HiddenText]);
     check(&format!("<font color=white>{salad}</font>b"), "b", &[Fact::HiddenText]);
-    check(
-        &format!("<body bgcolor=#000000><font color='#FFFFFF'>{salad}</font>b"),
-        &format!("{salad}b"),
-        &[],
-    );
+    check(&format!("<body bgcolor=#000000><font color='#FFFFFF'>{salad}</font>b"), &format!("{salad}b"), &[]);
     check(&format!("<div style='font-size:0'><div>{salad}</div>x</div>b"), "b", &[Fact::HiddenText]);
     check(&format!("a<div style='display:none'>{salad}"), &format!("a {salad}"), &[Fact::HiddenText]);
     check("a<span style='display:none'>x</span>b", "ab", &[]);
@@ -63,7 +59,9 @@ fn links_are_compared_with_what_they_show() {
 
 #[test]
 fn hostile_pages_take_linear_time() {
-    for piece in ["<", "<a ", "<a href='", "<!--", "</", "&#", "<script>", "<div style=display:none>", "<b x=\""] {
+    for piece in
+        ["<", "<a ", "<a href='", "<!--", "</", "&#", "<script>", "<div style=display:none>", "<b x=\""]
+    {
         let page = visible(&piece.repeat(200_000 / piece.len()));
         assert!(page.text.len() <= 400_000, "{piece}");
     }

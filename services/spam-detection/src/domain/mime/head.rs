@@ -86,5 +86,7 @@ pub(super) fn bounded(head: &[u8]) -> Vec<u8> {
 
 /// Parses what [`bounded`] left. `None` when there is no header field in it.
 pub(super) fn parse(head: &[u8]) -> Option<Parsed<'_>> {
-    MessageParser::default().parse_headers(head).filter(|m| m.parts.first().is_some_and(|p| !p.headers.is_empty()))
+    MessageParser::default()
+        .parse_headers(head)
+        .filter(|m| m.parts.first().is_some_and(|p| !p.headers.is_empty()))
 }

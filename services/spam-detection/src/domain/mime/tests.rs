@@ -18,8 +18,7 @@ fn base64_text(bytes: &[u8]) -> String {
     out
 }
 
-const HEAD: &str =
-    "From: a@a.example\nTo: b@b.example\nSubject: s\nDate: Thu, 1 Jan 2026 10:00:00 +0000\nMessage-ID: <1@a.example>\n";
+const HEAD: &str = "From: a@a.example\nTo: b@b.example\nSubject: s\nDate: Thu, 1 Jan 2026 10:00:00 +0000\nMessage-ID: <1@a.example>\n";
 
 fn check(rest: &str, expect: &str, facts: &[Fact]) {
     let walked = walk(format!("{HEAD}{rest}").as_bytes()).unwrap();
@@ -42,18 +41,29 @@ fn single_parts() {
     check("Content-Type: image/png\n\nxx", "", &[Fact::MostlyImages]);
     check("Content-Type: application/pdf; name=a.pdf\n\nxx", "", &[Fact::Attachment]);
     check("Content-Type: application/x; name=INVOICE.PDF.EXE\n\nxx", "", &[Fact::Attachment, Fact::Program]);
-    check("Content-Type: text/plain\nContent-Disposition: attachment; filename=a.txt\n\nx", "", &[Fact::Attachment]);
+    check(
+        "Content-Type: text/plain\nContent-Disposition: attachment; filename=a.txt\n\nx",
+        "",
+        &[Fact::Attachment],
+    );
 }
 
 #[test]
 fn many_parts() {
     let multi = |kind: &str, parts: &[&str]| {
         let parts: Vec<_> = parts.iter().map(|p| format!("--B\n{p}\n")).collect();
-        format!("Content-Type: multipart/{kind}; boundary=\"B\"\n\npreamble\n{}--B--\nepilogue", parts.concat())
+        format!(
+            "Content-Type: multipart/{kind}; boundary=\"B\"\n\npreamble\n{}--B--\nepilogue",
+            parts.concat()
+        )
     };
     check(&multi("mixed", &["\none", "Content-Type: text/plain\n\ntwo"]), "one two", &[]);
     check(&multi("alternative", &["\nplain", "Content-Type: text/html\n\n<i>rich</i>"]), "rich", &[]);
-    check(&multi("alternative", &["\nplain", "Content-Type: text/html\n\n<img src=x>"]), "plain", &[Fact::MostlyImages]);
+    check(
+        &multi("alternative", &["\nplain", "Content-Type: text/html\n\n<img src=x>"]),
+        "plain",
+        &[Fact::MostlyImages],
+    );
     check(&multi("mixed", &["Content-Type: message/rfc822\n\nSubject: in\n\nner"]), "in ner", &[]);
     check(&multi("mixed", &[]), "preamble --B-- epilogue", &[Fact::Malformed]);
     check("Content-Type: multipart/mixed; boundary=B\n\n--B\n\nnever closed", "never closed", &[]);
@@ -99,7 +109,10 @@ fn nesting_is_cut() {
     assert!(walked.facts.has(Fact::Malformed));
     let letters = format!("{HEAD}{}", "Content-Type: message/rfc822\n\n".repeat(30_000));
     assert!(survive(letters.as_bytes()).facts.has(Fact::Malformed));
-    let inner = format!("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{}", b64(letters.as_bytes()));
+    let inner = format!(
+        "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{}",
+        b64(letters.as_bytes())
+    );
     assert!(survive(format!("{HEAD}{inner}").as_bytes()).text.len() < MAX_TEXT_BYTES);
     let wide = format!("{HEAD}Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\n\na\n".repeat(50_000));
     assert!(survive(wide.as_bytes()).text.len() < 1000);

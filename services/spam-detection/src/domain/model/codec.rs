@@ -146,7 +146,8 @@ impl Input<'_> {
             ham_below: self.f64()?,
             spam_from: self.f64()?,
         };
-        let sound = 0.0 < training.ham_below && training.ham_below < training.spam_from && training.spam_from < 1.0;
+        let sound =
+            0.0 < training.ham_below && training.ham_below < training.spam_from && training.spam_from < 1.0;
         sound.then_some(training).ok_or(BadModel::Nonsense { what: "threshold" })
     }
 
@@ -223,7 +224,15 @@ mod tests {
         check(&|b| sealed(b, &|b| b.truncate(60)), BadModel::Truncated);
         check(&|b| sealed(b, &|b| b.truncate(b.len() - 1)), BadModel::Truncated);
         let far = |b: &mut Vec<u8>| b.extend_from_slice(&[0xff; 8]);
-        check(&|b| sealed(b, &|b| { b[84] = 9; far(b) }), BadModel::Nonsense { what: "bucket" });
+        check(
+            &|b| {
+                sealed(b, &|b| {
+                    b[84] = 9;
+                    far(b)
+                })
+            },
+            BadModel::Nonsense { what: "bucket" },
+        );
         let threshold = |b: &mut Vec<u8>| b[52..60].copy_from_slice(&2.0_f64.to_le_bytes());
         check(&|b| sealed(b, &|b| threshold(b)), BadModel::Nonsense { what: "threshold" });
     }

@@ -1,0 +1,163 @@
+//! Whole cases through the gateway: how many a second, how long each, at what
+//! memory, and how far behind the audit log is at the end.
+//!
+//! Starts a release build of `probity dev` on an empty folder and lets a number of
+//! callers upload a generated document, open its case and follow it until it is
+//! final or waits for a person. Prints one line a figure.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a tool for the terminal
+
+use clap::Parser;
+use hdrhistogram::Histogram;
+use probity_cli::client::Client;
+use probity_proto::audit::ListEntriesRequest;
+use probity_proto::orchestrator::{GetCaseRequest, WatchCaseRequest};
+use probity_tests::load::Load;
+use probity_tests::sandbox::Embedded;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone, Parser)]
+struct Args {
+    /// Cases in each round.
+    #[arg(long, default_value_t = 4_000)]
+    cases: u64,
+    /// Callers at once.
+    #[arg(long, default_value_t = 64)]
+    callers: usize,
+    /// Rounds; the first one warms up and is shown, too.
+    #[arg(long, default_value_t = 3)]
+    rounds: u64,
+    /// Seed of the generated items.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// What one caller saw.
+struct Seen {
+    whole: Histogram<u64>,
+    acknowledged: Histogram<u64>,
+    last: Option<String>,
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_max(120_000_000, 3).expect("bounds of a histogram")
+}
+
+#[tokio::main]
+async fn main() {
+    let args = Args::parse();
+    let dir = tempfile::tempdir().expect("a folder");
+    let begun = Instant::now();
+    let platform = Embedded::start(dir.path()).await;
+    println!("ready after                {:>8} ms", begun.elapsed().as_millis());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    println!("RSS idle                   {:>8} MB", rss_mb(platform.pid()));
+    for round in 0..args.rounds {
+        println!("--- round {} of {}, {} cases, {} callers", round + 1, args.rounds, args.cases, args.callers);
+        run(&args, &platform, Load::new(args.seed + round)).await;
+        println!("RSS                        {:>8} MB", rss_mb(platform.pid()));
+    }
+    platform.stop().await;
+}
+
+async fn run(args: &Args, platform: &Embedded, load: Load) {
+    let (next, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let reads = tokio::spawn(read_now_and_then(platform.client(), load, done.clone()));
+    let begun = Instant::now();
+    let callers = (0..args.callers).map(|_| tokio::spawn(call(platform.client(), load, next.clone(), args.cases)));
+    let seen: Vec<Seen> = futures::future::join_all(callers).await.into_iter().map(|s| s.expect("a caller")).collect();
+    let elapsed = begun.elapsed();
+    done.store(true, Ordering::SeqCst);
+    let (mut whole, mut acknowledged) = (histogram(), histogram());
+    for one in &seen {
+        whole.add(&one.whole).expect("same bounds");
+        acknowledged.add(&one.acknowledged).expect("same bounds");
+    }
+    println!("cases a second             {:>8.0}", args.cases as f64 / elapsed.as_secs_f64());
+    print_times("opened and acknowledged", &acknowledged);
+    print_times("to its last state", &whole);
+    print_times("GET of a case", &reads.await.expect("the reader"));
+    let last: Vec<String> = seen.into_iter().filter_map(|s| s.last).collect();
+    println!("log caught up after        {:>8} ms", caught_up(&platform.client(), &last).await.as_millis());
+}
+
+fn print_times(what: &str, times: &Histogram<u64>) {
+    let ms = |q: f64| times.value_at_quantile(q) as f64 / 1_000.0;
+    println!("{what:<26} p50 {:>8.1} ms   p99 {:>8.1} ms   max {:>8.1} ms", ms(0.5), ms(0.99), ms(1.0));
+}
+
+/// One caller: an item after the other, each to its last state.
+async fn call(client: Client, load: Load, next: Arc<AtomicU64>, cases: u64) -> Seen {
+    let mut seen = Seen { whole: histogram(), acknowledged: histogram(), last: None };
+    loop {
+        let number = next.fetch_add(1, Ordering::SeqCst);
+        if number >= cases {
+            return seen;
+        }
+        let begun = Instant::now();
+        let case = load.open(&client, number, Duration::from_secs(60)).await;
+        record(&mut seen.acknowledged, begun.elapsed());
+        follow(&client, &case.name).await;
+        record(&mut seen.whole, begun.elapsed());
+        seen.last = Some(case.name);
+    }
+}
+
+fn record(times: &mut Histogram<u64>, elapsed: Duration) {
+    times.saturating_record(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
+}
+
+/// Follows a case until it has ended or asks for a person.
+async fn follow(client: &Client, name: &str) {
+    let (request, _) = client.endless_request(WatchCaseRequest { name: name.to_owned(), after_sequence: 0 }, None);
+    let mut events = client.cases().watch_case(request).await.expect("a watch").into_inner();
+    while let Some(event) = events.message().await.expect("an event") {
+        assert_ne!(event.r#type, "incident.opened", "{name}: {}", event.reason);
+        if matches!(event.r#type.as_str(), "execution.ended" | "approval.requested") {
+            return;
+        }
+    }
+}
+
+/// Reads one case a hundred times a second while the load runs.
+async fn read_now_and_then(client: Client, load: Load, done: Arc<AtomicBool>) -> Histogram<u64> {
+    let mut times = histogram();
+    let case = load.open(&client, 0, Duration::from_secs(60)).await;
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    while !done.load(Ordering::SeqCst) {
+        tick.tick().await;
+        let begun = Instant::now();
+        let (request, _) = client.request(GetCaseRequest { name: case.name.clone() }, None);
+        client.cases().get_case(request).await.expect("a case");
+        record(&mut times, begun.elapsed());
+    }
+    times
+}
+
+/// How long until the log tells the last state of each of these cases.
+async fn caught_up(client: &Client, cases: &[String]) -> Duration {
+    let begun = Instant::now();
+    for case in cases {
+        loop {
+            let list = ListEntriesRequest { parent: case.clone(), page_size: 1_000, ..ListEntriesRequest::default() };
+            let (request, _) = client.request(list, None);
+            let page = client.audit().list_entries(request).await.expect("entries").into_inner();
+            let actions = page.entries.into_iter().filter_map(|e| e.entry).map(|e| e.action);
+            if actions.into_iter().any(|a| a == "execution.ended" || a == "approval.requested") {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "the log does not tell of {case}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    begun.elapsed()
+}
+
+/// Resident memory of a process, in megabytes.
+fn rss_mb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1_000
+}
