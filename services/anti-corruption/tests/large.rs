@@ -92,7 +92,18 @@ fn a_hundred_thousand_payments_and_hostile_sizes() {
     let releases = vec![good.trim(); 20_000].join(",").replace("\"o\"", "\"p\"");
     let (outcome, took) = run(Kind::Tender, format!("{{\"releases\":[{releases}]}}").into_bytes());
     eprintln!("20,000 releases of one procedure: {took:?}");
-    assert_eq!((outcome.items_read, outcome.items_refused), (20_000, 0));
+    assert_eq!((outcome.items_read, outcome.items_refused), (1_000, 19_000));
+
+    // As many procedures, and two releases with very many members.
+    let lines: String = (0..20_000).map(|n| format!("{{\"ocid\":\"o{n}\",\"tender\":{{}}}}\n")).collect();
+    let (outcome, took) = run(Kind::Tender, lines.into_bytes());
+    eprintln!("20,000 procedures: {took:?}");
+    assert_eq!((outcome.items_read, outcome.facts["procedures"].as_str()), (20_000, "20000"));
+    let members: String = (0..100_000).map(|n| format!(",\"m{n}\":1")).collect();
+    let wide = format!("{{\"ocid\":\"w\"{members}}}\n");
+    let (outcome, took) = run(Kind::Tender, wide.repeat(2).into_bytes());
+    eprintln!("two releases of 100,000 members: {took:?}");
+    assert!(outcome.items_read == 2 && took < Duration::from_secs(30));
 
     // Every line opens a quote; every row has the same supplier, day and amount.
     let quotes = format!("supplier,amount\n{}", "\"A,1\n".repeat(100_000));

@@ -79,7 +79,7 @@ impl Store {
         version: Option<i64>,
     ) -> Result<Option<Policy>, Error> {
         let sql = "SELECT name, version, source, sha256, kinds, published_by, published_us FROM policy
-            WHERE tenant = $1 AND name = $2 AND ($3 = 0 OR version = $3) ORDER BY version DESC LIMIT 1";
+            WHERE tenant = $1 AND name = $2 AND (CAST($3 AS BIGINT) = 0 OR version = $3) ORDER BY version DESC LIMIT 1";
         let row = self.0.query_opt(sql, args![tenant, name.as_str(), version.unwrap_or(0)]).await?;
         row.as_ref().map(policy).transpose()
     }
@@ -301,3 +301,6 @@ fn kinds_text(kinds: &[CaseKind]) -> String {
 fn kinds_of(text: &str) -> Option<Vec<CaseKind>> {
     text.split_whitespace().map(CaseKind::parse).collect()
 }
+
+#[cfg(test)]
+mod tests;

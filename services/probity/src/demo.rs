@@ -9,13 +9,14 @@ use crate::args::DemoArgs;
 use crate::client::Client;
 use crate::commands::audit::{fetch_receipt, log_key, parse_key};
 use crate::commands::case::{is_final, outlook};
+use crate::dev::{self, SEED};
 use crate::failure::Failure;
 use crate::input::{Body, Document, Place};
 use crate::open::{Wish, open_case};
 use crate::output::{Output, plain};
 use crate::platform::{self, Platform, Shape};
 use crate::samples::{Item, Set, Sizes};
-use crate::{dev, guide, proof};
+use crate::{guide, proof};
 use anyhow::{Context as _, bail};
 use board::Board;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -24,8 +25,6 @@ use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Seed of the samples; with the file name it makes the idempotency keys.
-const SEED: u64 = 1;
 /// Cases opened at the same time.
 const JOBS: usize = 4;
 /// How long to go on trying a call to a platform in the same process.
@@ -220,7 +219,7 @@ mod tests {
     fn keys_are_fixed_and_distinct() {
         let keys: Vec<_> = Set::new(SEED, Sizes::default()).items().map(|item| wish(&item).key).collect();
         assert!(keys.len() >= 12 && keys.len() <= 16, "{}", keys.len());
-        assert_eq!(keys[0], "demo-1-tender-001.json");
+        assert_eq!(keys[0], format!("demo-{SEED}-tender-001.json"));
         let distinct: std::collections::HashSet<_> = keys.iter().collect();
         assert_eq!(distinct.len(), keys.len());
     }

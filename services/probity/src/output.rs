@@ -6,7 +6,7 @@
 use crate::args::Format;
 use crate::failure::Failure;
 use anyhow::Context as _;
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
 use probity_proto::prost_reflect::{DynamicMessage, SerializeOptions};
 use prost::Message;
 use serde_json::Value;
@@ -82,6 +82,46 @@ pub fn table(header: &[&str]) -> Table {
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.iter().map(|text| Cell::new(text).add_attribute(Attribute::Bold)));
     table
+}
+
+/// How a column of a table with a line a row behaves on a terminal.
+#[derive(Debug, Clone, Copy)]
+pub enum Column {
+    /// Keeps its width: what it holds is copied, or short.
+    Whole,
+    /// Is cut to so many characters, and further when there is no room.
+    Cut(u16),
+    /// As `Whole`, but not shown on terminals narrower than that.
+    WholeFrom(u16),
+    /// As `Cut`, but not shown on terminals narrower than that.
+    CutFrom(u16, u16),
+}
+
+/// A table with a line a row on a terminal; elsewhere nothing is cut or left out.
+#[must_use]
+pub fn lines(columns: &[(&str, Column)]) -> Table {
+    let mut table = table(&columns.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    let Some(width) = table.width() else { return table };
+    for ((_, kind), column) in columns.iter().zip(table.column_iter_mut()) {
+        column.set_constraint(match kind {
+            Column::WholeFrom(least) | Column::CutFrom(_, least) if width < *least => {
+                ColumnConstraint::Hidden
+            }
+            Column::Whole | Column::WholeFrom(_) => ColumnConstraint::ContentWidth,
+            Column::Cut(most) | Column::CutFrom(most, _) => {
+                ColumnConstraint::UpperBoundary(Width::Fixed(*most))
+            }
+        });
+    }
+    table
+}
+
+/// A row of such a table.
+#[must_use]
+pub fn one_line(cells: Vec<Cell>) -> Row {
+    let mut row = Row::from(cells);
+    row.max_height(1);
+    row
 }
 
 /// Text without anything that moves a cursor, changes colours or turns the

@@ -18,6 +18,9 @@ use items::{Item, Piece};
 use model::Procedure;
 use std::collections::HashMap;
 
+/// Most releases of one procedure: merging takes time with each.
+const MAX_RELEASES: usize = 1_000;
+
 /// A procedure's pieces, in the order they were found.
 #[derive(Debug, Default)]
 struct Group<'a> {
@@ -87,6 +90,10 @@ fn sort_in<'a>(
             let group = ocid.map_or(next, |ocid| *by_ocid.entry(ocid).or_insert(next));
             if group == next {
                 groups.push(Group::default());
+            }
+            if groups[group].items.len() == MAX_RELEASES {
+                let reason = format!("only {MAX_RELEASES} releases of one procedure are read");
+                return refusals.item(refuse(documents, &item, reason));
             }
             groups[group].items.push((item, pieces));
         }

@@ -17,7 +17,7 @@ use scan::{Mention, Text};
 use std::collections::BTreeMap;
 
 /// Largest text that is read.
-const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
+const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
 /// Characters of the text that are quoted around a mention.
 const AROUND: usize = 80;
 

@@ -246,4 +246,13 @@ mod tests {
         let error = compiled.rehearse(&CaseKind::ALL, Duration::from_secs(5)).unwrap_err();
         assert!(error.line == 3 && error.reason.starts_with("on a case of the kind tender"), "{error}");
     }
+
+    #[test]
+    fn the_example_of_the_authoring_guide_works() {
+        let guide = include_str!("../../README.md");
+        let example = guide.split("```rego\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let compiled = Compiled::new(example).unwrap_or_else(|error| panic!("{error}"));
+        compiled.rehearse(&CaseKind::ALL, Duration::from_secs(20)).unwrap();
+        assert_eq!(compiled.outputs.len(), 4);
+    }
 }

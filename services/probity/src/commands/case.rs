@@ -4,9 +4,9 @@ use crate::args::{CaseCommand, Disposition, ListArgs, State};
 use crate::client::Client;
 use crate::commands::show;
 use crate::failure::Failure;
-use crate::output::{self, Output, plain, short, word};
+use crate::output::{self, Column, Output, plain, short, word};
 use crate::{open, values};
-use comfy_table::{Cell, Color};
+use comfy_table::{Cell, Color, Row};
 use probity_proto::orchestrator::{
     CancelCaseRequest, Case, CaseState, CloseCaseRequest, Disposition as Decision, ListCasesRequest, Outcome,
     WaitKind,
@@ -108,20 +108,28 @@ fn print(case: &Case, out: Output) -> Result<(), Failure> {
 
 /// An empty table of cases.
 pub(crate) fn table() -> comfy_table::Table {
-    output::table(&["CASE", "KIND", "STATE", "FINDINGS", "VERDICT OR WAITING", "SUBJECT", "OPENED"])
+    output::lines(&[
+        ("CASE", Column::Whole),
+        ("KIND", Column::Whole),
+        ("STATE", Column::Whole),
+        ("FLAGS", Column::WholeFrom(90)),
+        ("SUBJECT", Column::Cut(40)),
+        ("VERDICT OR WAITING", Column::CutFrom(80, 110)),
+        ("OPENED", Column::WholeFrom(150)),
+    ])
 }
 
 /// The row of a case.
-pub(crate) fn row(case: &Case) -> Vec<Cell> {
-    vec![
+pub(crate) fn row(case: &Case) -> Row {
+    output::one_line(vec![
         Cell::new(plain(case.name.strip_prefix("cases/").unwrap_or(&case.name))),
         Cell::new(word("CASE_KIND_", case.kind().as_str_name())),
         Cell::new(state(case)).fg(colour(case)),
         Cell::new(case.finding_count),
-        Cell::new(outlook(case)),
         Cell::new(short(&case.subject, 48)),
+        Cell::new(outlook(case)),
         Cell::new(output::time(case.create_time.as_ref())),
-    ]
+    ])
 }
 
 /// The state of a case in a word.
@@ -161,7 +169,8 @@ fn labelled(label: &str, reason: &str) -> String {
     format!("{label}: {reason}")
 }
 
-fn colour(case: &Case) -> Color {
+/// The colour of a case's state.
+pub(crate) fn colour(case: &Case) -> Color {
     match case.state() {
         CaseState::Resolved => Color::Green,
         CaseState::Failed => Color::Red,

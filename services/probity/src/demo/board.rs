@@ -2,12 +2,12 @@
 //! change elsewhere.
 
 use super::{Opened, is_settled};
-use crate::commands::case::{outlook, state};
+use crate::commands::case::{colour, outlook, state};
 use crate::failure::Failure;
-use crate::output::{self, Output, plain, short};
+use crate::output::{self, Column, Output, plain, short};
 use crate::samples::Expected;
-use comfy_table::{Cell, Color, Table};
-use probity_proto::orchestrator::{Case, CaseState};
+use comfy_table::{Cell, Table};
+use probity_proto::orchestrator::Case;
 use std::io::Write as _;
 
 /// The cases of the demonstration, and what is drawn of them.
@@ -80,34 +80,34 @@ impl Board {
     }
 
     fn table(&self) -> Table {
-        let mut table = output::table(&[
-            "CASE",
-            "KIND",
-            "SUBJECT",
-            "HIDDEN IN IT",
-            "STATE",
-            "FINDINGS",
-            "VERDICT OR WAITING",
+        let mut table = output::lines(&[
+            ("CASE", Column::WholeFrom(130)),
+            ("KIND", Column::Whole),
+            ("SUBJECT", Column::Cut(32)),
+            ("HIDDEN IN IT", Column::Cut(26)),
+            ("STATE", Column::Whole),
+            ("FOUND", Column::Whole),
+            ("VERDICT OR WAITING", Column::CutFrom(80, 100)),
         ]);
         for row in &self.rows {
-            table.add_row(row.cells());
+            table.add_row(row.line());
         }
         table
     }
 }
 
 impl Row {
-    fn cells(&self) -> Vec<Cell> {
+    fn line(&self) -> comfy_table::Row {
         let case = &self.case;
-        vec![
+        output::one_line(vec![
             Cell::new(plain(case.name.strip_prefix("cases/").unwrap_or(&case.name))),
             Cell::new(output::word("CASE_KIND_", case.kind().as_str_name())),
-            Cell::new(short(&case.subject, 40)),
+            Cell::new(short(&case.subject, 44)),
             Cell::new(hidden(&self.expected)),
             Cell::new(state(case)).fg(colour(case)),
             Cell::new(case.finding_count),
-            Cell::new(short(&outlook(case), 60)),
-        ]
+            Cell::new(outlook(case)),
+        ])
     }
 }
 
@@ -117,20 +117,12 @@ fn hidden(expected: &Expected) -> String {
     if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }
 }
 
-fn colour(case: &Case) -> Color {
-    match case.state() {
-        CaseState::Resolved => Color::Green,
-        CaseState::Failed => Color::Red,
-        _ if case.waiting.is_some() => Color::Yellow,
-        _ => Color::Reset,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::args::Format;
     use crate::samples::{Set, Sizes};
+    use probity_proto::orchestrator::CaseState;
 
     #[test]
     fn a_board_follows_its_cases() {

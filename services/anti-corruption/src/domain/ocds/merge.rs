@@ -29,22 +29,29 @@ fn merge<'a>(old: Node<'a>, new: Node<'a>) -> Node<'a> {
     Node { at: new.at, value }
 }
 
-fn members<'a>(
-    mut old: Vec<(Cow<'a, str>, Node<'a>)>,
-    new: Vec<(Cow<'a, str>, Node<'a>)>,
-) -> Vec<(Cow<'a, str>, Node<'a>)> {
+/// A member of an object.
+type Member<'a> = (Cow<'a, str>, Node<'a>);
+
+fn members<'a>(mut old: Vec<Member<'a>>, new: Vec<Member<'a>>) -> Vec<Member<'a>> {
+    let mut at: HashMap<_, _> = old.iter().map(|(key, _)| key.clone()).zip(0..).collect();
     for (key, node) in new {
-        let known = old.iter().rposition(|(name, _)| *name == key);
-        match known {
-            Some(at) if matches!(node.value, Value::Null) => drop(old.swap_remove(at)),
-            Some(at) => {
-                let (key, before) = old.swap_remove(at);
-                old.push((key, merge(before, node)));
+        match at.get(&key) {
+            Some(known) => merge_into(&mut old[*known].1, node),
+            None => {
+                at.insert(key.clone(), old.len());
+                old.push((key, node));
             }
-            None => old.push((key, node)),
         }
     }
+    old.retain(|(_, node)| !matches!(node.value, Value::Null));
     old
+}
+
+/// Merges a later value into the one before it.
+fn merge_into<'a>(old: &mut Node<'a>, new: Node<'a>) {
+    let at = old.at.clone();
+    let before = std::mem::replace(old, Node { at, value: Value::Null });
+    *old = merge(before, new);
 }
 
 fn elements<'a>(mut old: Vec<Node<'a>>, new: Vec<Node<'a>>) -> Vec<Node<'a>> {
@@ -55,11 +62,7 @@ fn elements<'a>(mut old: Vec<Node<'a>>, new: Vec<Node<'a>>) -> Vec<Node<'a>> {
     for node in new {
         let Some(id) = id(&node) else { continue };
         match at.get(&id) {
-            Some(known) => {
-                let place = old[*known].at.clone();
-                let before = std::mem::replace(&mut old[*known], Node { at: place, value: Value::Null });
-                old[*known] = merge(before, node);
-            }
+            Some(known) => merge_into(&mut old[*known], node),
             None => {
                 at.insert(id, old.len());
                 old.push(node);
