@@ -18,6 +18,7 @@ demo: ## Build, start the platform, open the samples and show them being decided
 	"$(CARGO_TARGET_DIR)/release/probity" demo $(ARGS)
 
 test: prerequisites ## Install what tests need, run every test, then every check
+	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 	$(CARGO) run --quiet -p xtask -- check
 
@@ -25,7 +26,8 @@ check: ## Formatting, tidiness, layers, error pages, contracts, clippy
 	$(CARGO) run --quiet -p xtask -- check $(ARGS)
 
 bench: ## Measure cases per second and memory on this machine
-	$(CARGO) run --release -p probity-tests --bin bench -- $(ARGS)
+	$(CARGO) build --release -p probity-cli -p probity-tests --bins
+	"$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
 
 prerequisites: ## Look for what tests need and install it, or say what to install
 	@./scripts/install-prerequisites

@@ -1,7 +1,7 @@
 //! SIGKILL in the middle of everything: nothing is lost, nothing is doubled.
 
-use probity_testkit::eventually;
 use probity_cli::client::Client;
+use probity_testkit::eventually;
 use probity_tests::checker::{self, Stores};
 use probity_tests::load::{Load, settle};
 use probity_tests::sandbox::Embedded;

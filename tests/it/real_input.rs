@@ -121,8 +121,11 @@ fn mails(data: &Path, into: &Path) -> Vec<PathBuf> {
         let lines = BufReader::new(GzDecoder::new(file)).lines().take(count);
         lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()).collect::<Vec<_>>()
     };
-    let rows = take("spam-1.jsonl.gz", MESSAGES / 2).into_iter().chain(take("easy-ham-1.jsonl.gz", MESSAGES / 2));
-    rows.enumerate().map(|(n, row)| write(into, &format!("mail-{n}.eml"), &latin1(row["raw_latin1"].as_str().unwrap()))).collect()
+    let rows =
+        take("spam-1.jsonl.gz", MESSAGES / 2).into_iter().chain(take("easy-ham-1.jsonl.gz", MESSAGES / 2));
+    rows.enumerate()
+        .map(|(n, row)| write(into, &format!("mail-{n}.eml"), &latin1(row["raw_latin1"].as_str().unwrap())))
+        .collect()
 }
 
 fn latin1(text: &str) -> Vec<u8> {
@@ -148,7 +151,8 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 
 /// Tenders nobody can read, among them one line of 200 MB.
 fn hostile(dir: &Path) -> Vec<PathBuf> {
-    let good = r#"{"ocid":"ocds-1","id":"1","date":"2024-01-01T00:00:00Z","tag":["tender"],"tender":{"id":"t"}}"#;
+    let good =
+        r#"{"ocid":"ocds-1","id":"1","date":"2024-01-01T00:00:00Z","tag":["tender"],"tender":{"id":"t"}}"#;
     let long = dir.join("long.jsonl");
     let mut file = std::io::BufWriter::new(std::fs::File::create(&long).unwrap());
     writeln!(file, "{good}").unwrap();
@@ -185,14 +189,22 @@ async fn every_data_set_goes_through() {
     assert_eq!(tenders.refused, 0, "{:#?}", tenders.notes);
     let mails = open(&platform, "message", &mails(&data, files.path()));
     let texts = open(&platform, "message", &texts(&data, files.path()));
-    let payments = Set::new(5, Sizes { payments: 1, rows: PAYMENT_ROWS, ..Sizes::default() }).payments().next().unwrap();
+    let payments =
+        Set::new(5, Sizes { payments: 1, rows: PAYMENT_ROWS, ..Sizes::default() }).payments().next().unwrap();
     let payments = open(&platform, "payment", &[write(files.path(), "payments.csv", payments.bytes())]);
     let hostile = open(&platform, "tender", &hostile(files.path()));
-    println!("tenders {} · mails {} · texts {} · payment files {}", tenders.opened, mails.opened, texts.opened, payments.opened);
+    println!(
+        "tenders {} · mails {} · texts {} · payment files {}",
+        tenders.opened, mails.opened, texts.opened, payments.opened
+    );
     assert_eq!((mails.opened, texts.opened, payments.opened), (500, 500, 1));
     assert_eq!((hostile.opened, hostile.refused), (2, 5), "{:#?}", hostile.notes);
     for name in ["long.jsonl:2", "truncated.json", "encoding.json", "deep.json", "empty.json"] {
-        assert!(hostile.notes.iter().any(|note| note.contains(name)), "{name} is not named: {:#?}", hostile.notes);
+        assert!(
+            hostile.notes.iter().any(|note| note.contains(name)),
+            "{name} is not named: {:#?}",
+            hostile.notes
+        );
     }
 
     let cases = settled(&client).await;
@@ -201,7 +213,8 @@ async fn every_data_set_goes_through() {
     let rss = std::fs::read_to_string(format!("/proc/{}/status", platform.pid())).unwrap();
     let rss = rss.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
     let check = eventually(Duration::from_secs(30), async || {
-        let check = client.audit().check_log(client.request(CheckLogRequest {}, None).0).await.unwrap().into_inner();
+        let check =
+            client.audit().check_log(client.request(CheckLogRequest {}, None).0).await.unwrap().into_inner();
         if check.entries_checked as u64 > opened { Ok(check) } else { Err(check.entries_checked) }
     })
     .await;

@@ -116,6 +116,18 @@ impl Expr {
         found
     }
 
+    /// Checks that it can stand where `wanted` is wanted.
+    ///
+    /// # Errors
+    /// As [`Expr::infer`], and when it certainly gives something else.
+    pub fn check(&self, scope: &Scope<'_>, wanted: &Type) -> Result<(), String> {
+        let found = self.infer(scope)?;
+        if !found.fits(wanted) {
+            return Err(format!("this gives {}, but {} is wanted", found.describe(), wanted.describe()));
+        }
+        infer::check_literal(self.program.expression(), wanted)
+    }
+
     /// The type it gives, as far as it can be told.
     ///
     /// # Errors

@@ -113,6 +113,7 @@ fn expressions_are_refused() {
     );
     check(&two("steps.a.probability == 'high'"), 8, "compared with");
     check(&two("steps.a.bands == 'BAND_SPAM'"), 8, "no field \"bands\"");
+    check(&two("steps['a'].band == 'BAND_SPAM'"), 8, "steps.name");
     check(&two("steps.a.tokens.exists(t, t.weigth > 1.0)"), 8, "no field \"weigth\"");
     assert!(Definition::compile(&two("steps.a.tokens.exists(t, t.weight > 1.0)"), &Contracts).is_ok());
     assert!(Definition::compile(&two("steps.a.band in ['BAND_SPAM']"), &Contracts).is_ok());

@@ -19,12 +19,12 @@ pub(crate) fn stack(caller: &'static str, callee: &'static str, transport: BoxGr
     boxed(callee, settings().layer().layer(BoxGrpcService::new(attempt)))
 }
 
-/// A peer that restarts is back within a second or two; what takes longer is
+/// Callers set deadlines of their own; the longest of a step is an hour. A peer that restarts is back within a second or two; what takes longer is
 /// the business of the workflow's own retries, which survive a crash.
 fn settings() -> ClientSettings {
     let (base, cap) = (Duration::from_millis(50), Duration::from_millis(500));
     let retry = Policy { base, cap, max_total: Some(Duration::from_secs(5)), ..Policy::QUICK };
-    ClientSettings { timeout_ms: 60_000, attempt_timeout_ms: 0, retry }
+    ClientSettings { timeout_ms: 3_600_000, attempt_timeout_ms: 0, retry }
 }
 
 async fn attempt(

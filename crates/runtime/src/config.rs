@@ -64,7 +64,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: None,
-            timeout_ms: 60_000,
+            timeout_ms: 600_000,
             max_connections: 4_096,
             max_concurrent_streams: 256,
             max_in_flight: 2_048,

@@ -252,6 +252,9 @@ fn typed(text: &str) -> figment::value::Value {
     if let Ok(number) = text.parse::<i64>() {
         return number.into();
     }
+    if let Ok(number) = text.parse::<f64>() {
+        return number.into();
+    }
     text.parse::<bool>().map_or_else(|_| text.into(), Into::into)
 }
 

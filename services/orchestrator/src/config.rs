@@ -12,7 +12,7 @@ pub struct Config {
     pub replica: String,
     /// How long the lane belongs to its owner without a sign of life, in ms.
     pub lease_ttl_ms: u64,
-    /// Most messages that wait for the lane; more are answered UNAVAILABLE.
+    /// Most messages that wait for the lane; more are answered RESOURCE_EXHAUSTED.
     pub queue: usize,
     /// Most turns in one commit.
     pub max_batch: usize,

@@ -236,10 +236,19 @@ impl Lane {
         let cases = self.store.active_cases().await?;
         let count = cases.len();
         for case in cases {
-            let live = Live::read(&self.store, &self.definitions, case).await?;
-            let commands = live.execution.outstanding();
-            self.live.insert(case, live);
-            self.carry_out(case, commands);
+            match Live::read(&self.store, &self.definitions, case).await {
+                Ok(live) => {
+                    let commands = live.execution.outstanding();
+                    self.live.insert(case, live);
+                    self.carry_out(case, commands);
+                }
+                // One case that cannot be read must not keep the others waiting.
+                Err(error @ (Error::Journal { .. } | Error::Definition(_) | Error::NoDefinition(_))) => {
+                    self.metrics.unreadable.inc();
+                    tracing::error!(%case, %error, "a case cannot be gone on with");
+                }
+                Err(error) => return Err(error),
+            }
         }
         if count > 0 {
             tracing::info!(cases = count, epoch = self.epoch, "going on with what was under way");
@@ -297,7 +306,6 @@ impl Lane {
         let now = self.clock.now();
         let case = CaseId::new();
         let opening = Opening { case: format!("cases/{case}"), ..open.opening };
-        self.metrics.opened.with_label_values(&[opening.kind.as_str()]).inc();
         let (live, turn) = Live::open(open.definition, opening, &open.ctx, now);
         work.open(case, open.scope, open.reply);
         work.add(case, live.stored(case, 1, turn.facts, &open.ctx.actor, now), turn.commands);
@@ -387,7 +395,9 @@ impl Lane {
                 return Err(error);
             }
         };
-        self.metrics.batch.observe(turns as f64);
+        if turns > 0 {
+            self.metrics.batch.observe(turns as f64);
+        }
         let commands = work.commands();
         let settled = work.settle(opened, &self.metrics);
         self.position += settled.turns;

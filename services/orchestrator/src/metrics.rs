@@ -18,6 +18,8 @@ pub(crate) struct Metrics {
     pub(crate) calls: IntGauge,
     /// Turns a commit carries.
     pub(crate) batch: Histogram,
+    /// Cases that could not be read back.
+    pub(crate) unreadable: IntCounter,
     /// Commits that failed.
     pub(crate) commit_failures: IntCounter,
 }
@@ -37,6 +39,10 @@ impl Metrics {
             live: IntGauge::new("orchestrator_executions_in_memory", "Executions in memory")?,
             calls: IntGauge::new("orchestrator_calls_in_flight", "Calls to peers under way")?,
             batch: Histogram::with_opts(batch)?,
+            unreadable: IntCounter::new(
+                "orchestrator_unreadable_cases_total",
+                "Cases that could not be read back",
+            )?,
             commit_failures: IntCounter::new("orchestrator_commit_failures_total", "Commits that failed")?,
         };
         registry.register(Box::new(metrics.opened.clone()))?;
@@ -46,6 +52,7 @@ impl Metrics {
         registry.register(Box::new(metrics.live.clone()))?;
         registry.register(Box::new(metrics.calls.clone()))?;
         registry.register(Box::new(metrics.batch.clone()))?;
+        registry.register(Box::new(metrics.unreadable.clone()))?;
         registry.register(Box::new(metrics.commit_failures.clone()))?;
         Ok(metrics)
     }

@@ -141,8 +141,13 @@ impl Store {
                     let d = definition;
                     let sql = "INSERT INTO definitions (tenant, name, version, kind, source, created_us)
                          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
-                    let row = args![d.tenant, d.name, d.version, d.kind, d.source, d.created.0];
+                    let row = args![&d.tenant, &d.name, &d.version, &d.kind, &d.source, d.created.0];
                     let added = tx.execute(sql, row).await?;
+                    if added == 0 {
+                        // Registered before: it is the newest again.
+                        let sql = "UPDATE definitions SET created_us = $1 WHERE tenant = $2 AND name = $3 AND version = $4";
+                        tx.execute(sql, args![d.created.0, d.tenant, d.name, d.version]).await?;
+                    }
                     if let Some(event) = event.filter(|_| added > 0) {
                         probity_storage::outbox::append(tx, &event).await?;
                     }

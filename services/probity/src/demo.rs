@@ -53,23 +53,22 @@ pub(crate) async fn run(args: DemoArgs, out: Output) -> Result<(), Failure> {
         let stopped = dev::stop(platform).await;
         return shown.and(stopped);
     }
-    out.line(guide::addresses(&platform))?;
-    let sample = platform.data().join("samples/tenders/tender-001.json");
-    out.line(guide::lines(&platform.url(), &platform.token_file(), Some(&sample)))?;
-    out.line("The platform stays up; Ctrl-C ends it.")?;
+    next_steps(&platform, &shown?, out)?;
     platform.wait_for_signal().await;
     dev::stop(platform).await
 }
 
 /// Opens the samples, follows them to where they stay, and proves one.
-async fn show(client: &Client, data: &Path, args: &DemoArgs, out: Output) -> Result<(), Failure> {
+async fn show(client: &Client, data: &Path, args: &DemoArgs, out: Output) -> Result<Vec<Case>, Failure> {
     let opened = open_all(client).await?;
     out.line(format_args!("opened {} cases from {}", opened.len(), data.join("samples").display()))?;
     let within = args.exit.then(|| Duration::from_secs(args.within));
     let cases = follow(client, opened, within, out).await?;
     stuck(&cases)?;
-    next_steps(&cases, out)?;
-    prove(client, data, &cases, out).await
+    let ended = cases.iter().filter(|case| is_final(case)).count();
+    out.line(format_args!("{ended} cases are decided, {} wait for a person.", cases.len() - ended))?;
+    prove(client, data, &cases, out).await?;
+    Ok(cases)
 }
 
 /// A sample and the case that was opened for it.
@@ -123,7 +122,7 @@ async fn follow(
         }
         board.draw()?;
         if board.moving().is_empty() {
-            return Ok(board.finish()?);
+            return board.finish();
         }
         if let Some(limit) = within.filter(|limit| begin.elapsed() > *limit) {
             let late = board.moving().join(", ");
@@ -151,14 +150,22 @@ fn stuck(cases: &[Case]) -> Result<(), Failure> {
     }
 }
 
-fn next_steps(cases: &[Case], out: Output) -> Result<(), Failure> {
-    let (ended, waiting): (Vec<_>, Vec<_>) = cases.iter().partition(|case| is_final(case));
-    out.line(format_args!("{} cases are decided, {} wait for a person.", ended.len(), waiting.len()))?;
-    let Some(case) = waiting.first() else { return Ok(()) };
-    let id = plain(case.name.strip_prefix("cases/").unwrap_or(&case.name));
-    out.line(format_args!(
-        "Decide one:\n  probity case show {id}\n  probity case close {id} --disposition confirmed --note \"seen on site\""
-    ))
+/// What can be done with a platform that stays up.
+fn next_steps(platform: &Platform, cases: &[Case], out: Output) -> Result<(), Failure> {
+    let (url, token) = (platform.url(), platform.token_file());
+    let program = guide::program();
+    if let Some(case) = cases.iter().find(|case| !is_final(case)) {
+        let id = plain(case.name.strip_prefix("cases/").unwrap_or(&case.name));
+        out.line(format_args!(
+            "Decide a case:\n  {}\n  {program} case show {id}\n  \
+             {program} case close {id} --disposition confirmed --note \"seen on site\"\n",
+            guide::export(&url, &token)
+        ))?;
+    }
+    let sample = platform.data().join("samples/tenders/tender-001.json");
+    out.line(guide::lines(&program, &url, &token, Some(&sample)))?;
+    out.line(guide::addresses(platform))?;
+    out.line("The platform stays up; Ctrl-C ends it.")
 }
 
 /// Fetches the receipt of a decided case, writes it down and verifies it without
@@ -174,10 +181,11 @@ async fn prove(client: &Client, data: &Path, cases: &[Case], out: Output) -> Res
     let proved =
         proof::verify(&receipt, Some(&key)).context("the receipt of a decided case does not hold")?;
     out.line(format_args!(
-        "\nReceipt of {}: verified offline, {} entries in a log of {}.\n  probity audit verify {} --offline --key '{verifier}'\n",
+        "\nReceipt of {}: verified offline, {} entries in a log of {}.\n  {} audit verify {} --offline --key '{verifier}'\n",
         plain(&case.name),
         proved.entries.len(),
         proved.verified.checkpoint.size,
+        guide::program(),
         file.display(),
     ))
 }

@@ -33,7 +33,9 @@ pub(crate) async fn run(args: DevArgs, out: Output) -> Result<(), Failure> {
     }
     out.line(format_args!("READY {}", platform.url()))?;
     out.line(guide::addresses(&platform))?;
-    out.line(guide::lines(&platform.url(), &platform.token_file(), first_tender(&samples).as_deref()))?;
+    let sample = first_tender(&samples);
+    let token = platform.token_file();
+    out.line(guide::lines(&guide::program(), &platform.url(), &token, sample.as_deref()))?;
     platform.wait_for_signal().await;
     stop(platform).await
 }

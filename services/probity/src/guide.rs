@@ -22,10 +22,23 @@ pub fn addresses(platform: &Platform) -> String {
     })
 }
 
+/// How this program was called, so that pasted lines call the same one.
+#[must_use]
+pub fn program() -> String {
+    let name = std::env::args().next().unwrap_or_else(|| "probity".to_owned());
+    if name.contains(char::is_whitespace) { format!("'{name}'") } else { name }
+}
+
+/// The line that tells the command line where the platform is.
+#[must_use]
+pub fn export(url: &str, token_file: &Path) -> String {
+    format!("export PROBITY_SERVER={url} PROBITY_TOKEN_FILE={}", token_file.display())
+}
+
 /// Lines to paste: the command line, curl and grpcurl, on a sample tender when
 /// one is given.
 #[must_use]
-pub fn lines(url: &str, token_file: &Path, sample: Option<&Path>) -> String {
+pub fn lines(program: &str, url: &str, token_file: &Path, sample: Option<&Path>) -> String {
     let token = token_file.display();
     let file = sample.map_or_else(|| "FILE.json".to_owned(), |path| path.display().to_string());
     let document = sample.and_then(|path| std::fs::read(path).ok()).map_or_else(
@@ -34,11 +47,12 @@ pub fn lines(url: &str, token_file: &Path, sample: Option<&Path>) -> String {
     );
     let host = url.trim_start_matches("http://");
     let bearer = format!("\"Authorization: Bearer $(cat {token})\"");
+    let export = export(url, token_file);
     format!(
         "Command line:
-  export PROBITY_SERVER={url} PROBITY_TOKEN_FILE={token}
-  probity case open --kind tender {file}
-  probity case list
+  {export}
+  {program} case open --kind tender {file}
+  {program} case list
 curl:
   curl -sS -H {bearer} --data-binary @{file} '{url}/v1/documents?media_type=application/json'
   curl -sS -H {bearer} -H 'Idempotency-Key: try-1' -H 'Content-Type: application/json' -d '{{\"kind\":\"CASE_KIND_TENDER\",\"documents\":[\"{document}\"]}}' {url}/v1/cases
@@ -59,7 +73,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("t.json");
         std::fs::write(&file, "{}").unwrap();
-        let text = lines("http://127.0.0.1:8080", Path::new("data/token"), Some(&file));
+        let text = lines("probity", "http://127.0.0.1:8080", Path::new("data/token"), Some(&file));
         let hash = hex::encode(Sha256::digest("{}"));
         for part in [
             "probity case open --kind tender ",
@@ -69,6 +83,6 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
-        assert!(lines("http://h:1", Path::new("t"), None).contains("@FILE.json"));
+        assert!(lines("probity", "http://h:1", Path::new("t"), None).contains("@FILE.json"));
     }
 }

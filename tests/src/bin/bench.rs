@@ -55,7 +55,13 @@ async fn main() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("RSS idle                   {:>8} MB", rss_mb(platform.pid()));
     for round in 0..args.rounds {
-        println!("--- round {} of {}, {} cases, {} callers", round + 1, args.rounds, args.cases, args.callers);
+        println!(
+            "--- round {} of {}, {} cases, {} callers",
+            round + 1,
+            args.rounds,
+            args.cases,
+            args.callers
+        );
         run(&args, &platform, Load::new(args.seed + round)).await;
         println!("RSS                        {:>8} MB", rss_mb(platform.pid()));
     }
@@ -66,8 +72,10 @@ async fn run(args: &Args, platform: &Embedded, load: Load) {
     let (next, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let reads = tokio::spawn(read_now_and_then(platform.client(), load, done.clone()));
     let begun = Instant::now();
-    let callers = (0..args.callers).map(|_| tokio::spawn(call(platform.client(), load, next.clone(), args.cases)));
-    let seen: Vec<Seen> = futures::future::join_all(callers).await.into_iter().map(|s| s.expect("a caller")).collect();
+    let callers =
+        (0..args.callers).map(|_| tokio::spawn(call(platform.client(), load, next.clone(), args.cases)));
+    let seen: Vec<Seen> =
+        futures::future::join_all(callers).await.into_iter().map(|s| s.expect("a caller")).collect();
     let elapsed = begun.elapsed();
     done.store(true, Ordering::SeqCst);
     let (mut whole, mut acknowledged) = (histogram(), histogram());
@@ -111,7 +119,8 @@ fn record(times: &mut Histogram<u64>, elapsed: Duration) {
 
 /// Follows a case until it has ended or asks for a person.
 async fn follow(client: &Client, name: &str) {
-    let (request, _) = client.endless_request(WatchCaseRequest { name: name.to_owned(), after_sequence: 0 }, None);
+    let (request, _) =
+        client.endless_request(WatchCaseRequest { name: name.to_owned(), after_sequence: 0 }, None);
     let mut events = client.cases().watch_case(request).await.expect("a watch").into_inner();
     while let Some(event) = events.message().await.expect("an event") {
         assert_ne!(event.r#type, "incident.opened", "{name}: {}", event.reason);
@@ -141,7 +150,11 @@ async fn caught_up(client: &Client, cases: &[String]) -> Duration {
     let begun = Instant::now();
     for case in cases {
         loop {
-            let list = ListEntriesRequest { parent: case.clone(), page_size: 1_000, ..ListEntriesRequest::default() };
+            let list = ListEntriesRequest {
+                parent: case.clone(),
+                page_size: 1_000,
+                ..ListEntriesRequest::default()
+            };
             let (request, _) = client.request(list, None);
             let page = client.audit().list_entries(request).await.expect("entries").into_inner();
             let actions = page.entries.into_iter().filter_map(|e| e.entry).map(|e| e.action);

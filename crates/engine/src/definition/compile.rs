@@ -4,7 +4,7 @@ use super::raw::{Raw, RawCall, RawRetry, RawStep, RawVerdict, RawWait, at, parse
 use super::{
     Action, CallSpec, Catalog, Definition, DefinitionError, MAX_STEPS, MethodSpec, OnError, Step, VerdictRule,
 };
-use crate::case::CaseState;
+use crate::case::{CaseKind, CaseState};
 use crate::expr::{Expr, Scope, Type};
 use crate::fact::Outcome;
 use petgraph::algo::toposort;
@@ -29,7 +29,8 @@ pub(super) fn compile(source: &str, catalog: &dyn Catalog) -> Result<Definition>
     let index = index_steps(&raw)?;
     let order = order(&raw, &index)?;
     let upstream = upstream(&raw, &index, &order);
-    let compiler = Compiler { catalog, specs: specs(&raw, catalog)?, index };
+    let approvals = raw.steps.iter().map(|s| s.wait.as_ref().is_some_and(|w| w.approval.is_some())).collect();
+    let compiler = Compiler { catalog, specs: specs(&raw, catalog)?, approvals, index };
     let mut steps = Vec::with_capacity(raw.steps.len());
     for (at, step) in raw.steps.iter().enumerate() {
         steps.push(compiler.step(at, step, &upstream[at])?);
@@ -37,7 +38,8 @@ pub(super) fn compile(source: &str, catalog: &dyn Catalog) -> Result<Definition>
     check_states(&raw, &steps)?;
     let verdict = compiler.verdict(&raw.verdict, &raw.name)?;
     let findings_from = compiler.findings_from(raw.findings_from.as_ref())?;
-    let kind = raw.kind.as_ref().map(|k| k.value.parse().map_err(|e: String| at_err(k, e))).transpose()?;
+    let kind = raw.kind.as_ref().map(|k| k.value.parse().map_err(|e: String| at(k, e))).transpose()?;
+    check_reports(&raw, kind)?;
     Ok(Definition {
         name: raw.name.value,
         version: hex::encode(Sha256::digest(source.as_bytes())),
@@ -50,8 +52,16 @@ pub(super) fn compile(source: &str, catalog: &dyn Catalog) -> Result<Definition>
     })
 }
 
-fn at_err<T>(value: &Spanned<T>, message: String) -> DefinitionError {
-    at(value, message)
+/// A person who reports something is never told by a machine that it was spam.
+fn check_reports(raw: &Raw, kind: Option<CaseKind>) -> Result<()> {
+    let spam = raw.verdict.iter().find(|rule| rule.outcome.value == Outcome::Spam.as_str());
+    match spam.filter(|_| kind == Some(CaseKind::Report)) {
+        Some(rule) => Err(at(
+            &rule.outcome,
+            "a report is never closed as spam; let a person decide with `wait: approval`",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn is_name(text: &str) -> bool {
@@ -180,6 +190,8 @@ fn method(call: &Spanned<String>, catalog: &dyn Catalog) -> Result<MethodSpec> {
 struct Compiler<'a> {
     catalog: &'a dyn Catalog,
     specs: Vec<Option<MethodSpec>>,
+    /// Which steps ask people.
+    approvals: Vec<bool>,
     index: HashMap<String, usize>,
 }
 
@@ -220,7 +232,9 @@ impl Compiler<'_> {
             .filter(|(_, position)| of.contains(position))
             .map(|(id, position)| {
                 let output = self.specs[*position].as_ref().map(|s| Type::Message(s.output.clone()));
-                (id.clone(), output.unwrap_or_else(approval_type))
+                let waits =
+                    || if self.approvals[*position] { approval_type() } else { Type::Record(Vec::new()) };
+                (id.clone(), output.unwrap_or_else(waits))
             })
             .collect()
     }
@@ -331,13 +345,7 @@ fn call(method: &Spanned<String>, input: &Input, spec: &MethodSpec, scope: &Scop
 /// Compiles an expression and checks it against what is wanted there.
 fn typed(source: &Spanned<String>, scope: &Scope<'_>, wanted: &Type) -> Result<Expr> {
     let expr = Expr::compile(&source.value).map_err(|e| at(source, e))?;
-    let found = expr.infer(scope).map_err(|e| at(source, e))?;
-    if !found.fits(wanted) {
-        return Err(at(
-            source,
-            format!("this gives {}, but {} is wanted", found.describe(), wanted.describe()),
-        ));
-    }
+    expr.check(scope, wanted).map_err(|e| at(source, e))?;
     Ok(expr)
 }
 

@@ -91,6 +91,8 @@ pub(super) fn parse(source: &str) -> Result<Raw, DefinitionError> {
     serde_saphyr::from_str(source).map_err(|error| {
         let at = error.location();
         let message = error.without_snippet().to_string();
+        // The place is told once, in front.
+        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
         DefinitionError { line: at.map_or(0, |l| l.line()), column: at.map_or(0, |l| l.column()), message }
     })
 }

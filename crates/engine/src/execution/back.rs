@@ -46,11 +46,10 @@ impl Execution {
     fn next_back(&self) -> Option<usize> {
         let to_take_back = |index: &usize| {
             let (spec, state) = (&self.definition.steps[*index], &self.steps[*index]);
-            let skipped_by_person = state.status == StepStatus::Skipped;
             spec.compensate.is_some()
                 && state.attempts > 0
                 && state.status != StepStatus::Compensated
-                && !skipped_by_person
+                && !state.waived
         };
         (0..self.steps.len())
             .filter(to_take_back)
@@ -67,9 +66,11 @@ impl Execution {
                 turn.commands.push(self.call(step, true));
             }
             Err(error) => {
+                let (step, reason) = (self.id(step), error.clone());
                 let failed =
-                    Fact::CompensationFailed { step: self.id(step), attempt, error, retry_at_us: None };
+                    Fact::CompensationFailed { step: step.clone(), attempt, error, retry_at_us: None };
                 self.record(turn, failed, now);
+                self.record(turn, Fact::IncidentOpened { step, reason }, now);
             }
         }
     }

@@ -105,6 +105,8 @@ pub struct StepState {
     pub required: u32,
     /// Who said what, a line a person, newest decision.
     pub votes: Vec<(String, Disposition, String)>,
+    /// A person skipped it and answers for what it may have done.
+    pub waived: bool,
     /// When it was first started.
     pub started: Option<Micros>,
     /// When it was done.
@@ -125,6 +127,7 @@ impl StepState {
             reason: String::new(),
             required: 0,
             votes: Vec::new(),
+            waived: false,
             started: None,
             ended: None,
             value: Value::Null,
@@ -280,7 +283,10 @@ impl Execution {
                 step.status =
                     retry_at_us.map_or(StepStatus::Blocked, |us| StepStatus::BackingOff(Micros(us)));
             }
-            Fact::StepSkipped { .. } => step.finish(StepStatus::Skipped, default.clone(), at),
+            Fact::StepSkipped { actor, .. } => {
+                step.waived = actor.is_some();
+                step.finish(StepStatus::Skipped, default.clone(), at);
+            }
             Fact::TimerStarted { at_us, .. } => {
                 step.status = StepStatus::Timer(Micros(*at_us));
                 step.started = Some(at);
@@ -300,7 +306,8 @@ impl Execution {
                 step.reason.clone_from(reason);
             }
             Fact::IncidentRetried { .. } => {
-                step.status = StepStatus::Blocked;
+                // A step that is done had its incident with the verdict.
+                step.status = if step.output.is_some() { StepStatus::Completed } else { StepStatus::Blocked };
                 step.round = 0;
                 step.back_attempts = 0;
             }

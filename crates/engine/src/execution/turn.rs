@@ -176,7 +176,8 @@ impl Execution {
 
     fn retry_step(&mut self, turn: &mut Turn, actor: String, step: &str, now: Micros) -> Result<(), Refusal> {
         let index = self.incident(step)?;
-        let was_called = self.steps[index].attempts > 0 && self.taking_back.is_none();
+        let state = &self.steps[index];
+        let was_called = state.attempts > 0 && state.output.is_none() && self.taking_back.is_none();
         self.record(turn, Fact::IncidentRetried { step: step.to_owned(), actor }, now);
         // A step that was called before goes on with its next attempt and the
         // same message; one whose expression failed is evaluated anew.

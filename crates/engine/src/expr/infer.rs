@@ -178,7 +178,7 @@ fn of_select(select: &SelectExpr, scope: &Scope<'_>) -> Result<Type, String> {
 
 fn field_of(select: &SelectExpr, scope: &Scope<'_>) -> Result<Type, String> {
     let field = &select.field;
-    if matches!(&select.operand.expr, Ast::Ident(name) if name == "steps") {
+    if is_steps(&select.operand.expr) {
         return scope.steps.get(field).cloned().ok_or_else(|| {
             format!("steps.{field} is not upstream of this step; name it in `needs`, directly or through another step")
         });
@@ -205,6 +205,9 @@ fn field_of(select: &SelectExpr, scope: &Scope<'_>) -> Result<Type, String> {
 }
 
 fn of_call(call: &CallExpr, scope: &Scope<'_>) -> Result<Type, String> {
+    if call.func_name == operators::INDEX && call.args.first().is_some_and(|a| is_steps(&a.expr)) {
+        return Err("write a step as steps.name, so that it can be seen which one is meant".to_owned());
+    }
     let target = call.target.as_ref().map(|t| infer(t, scope)).transpose()?;
     let args = call.args.iter().map(|a| infer(a, scope)).collect::<Result<Vec<_>, _>>()?;
     match call.func_name.as_str() {
@@ -237,6 +240,18 @@ fn of_call(call: &CallExpr, scope: &Scope<'_>) -> Result<Type, String> {
             drop(target);
             Ok(Type::Unknown)
         }
+    }
+}
+
+fn is_steps(expr: &Ast) -> bool {
+    matches!(expr, Ast::Ident(name) if name == "steps")
+}
+
+/// A literal text that stands for an enum must be one of its names.
+pub(super) fn check_literal(expr: &IdedExpr, wanted: &Type) -> Result<(), String> {
+    match (&expr.expr, wanted) {
+        (Ast::Literal(LiteralValue::String(text)), Type::Enum(names)) => known_name(names, text.inner()),
+        _ => Ok(()),
     }
 }
 

@@ -17,7 +17,7 @@ use std::io::{self, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use uuid::Uuid;
 
@@ -165,7 +165,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 
 fn is_older(path: &Path, age: Duration) -> bool {
     let modified = path.metadata().and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|since| since >= age))
+    modified.is_ok_and(|time| time.elapsed().is_ok_and(|since| since >= age))
 }
 
 impl Objects for Folder {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn age(path: &Path) {
-        let past = SystemTime::now() - Duration::from_secs(3_600);
+        let past = std::time::SystemTime::now() - Duration::from_secs(3_600);
         File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
     }
 

@@ -142,6 +142,7 @@ fn count(turns: &[StoredTurn], metrics: &Metrics) {
     for fact in turns.iter().flat_map(|t| &t.facts) {
         match fact {
             Fact::CaseMoved { to, .. } => metrics.transitions.with_label_values(&[to.as_str()]).inc(),
+            Fact::CaseOpened { kind, .. } => metrics.opened.with_label_values(&[kind.as_str()]).inc(),
             Fact::IncidentOpened { .. } => metrics.incidents.inc(),
             _ => {}
         }

@@ -1,0 +1,60 @@
+//! The command line: what is understood and what is not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use clap::{CommandFactory as _, Parser as _};
+use probity_cli::args::Cli;
+
+#[test]
+fn the_definition_of_the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn wrong_usage_is_told_apart_from_right() {
+    let check = |line: &str, fits: bool| {
+        let parsed = Cli::try_parse_from(line.split_whitespace());
+        assert_eq!(parsed.is_ok(), fits, "{line}: {parsed:?}");
+    };
+    check("probity dev", true);
+    check("probity dev --port 0 --data /x --no-samples", true);
+    check("probity dev --port 70000", false);
+    check("probity demo --exit --port 0", true);
+    check("probity case open --kind tender a.json b.json", true);
+    check("probity case open --kind tender", false);
+    check("probity case open --kind invoice a.json", false);
+    check("probity case open a.json", false);
+    check("probity case open --kind report a.txt --jobs 0", false);
+    check("probity case open --kind report a.txt --key K-1 --subject S", true);
+    check("probity case list --state resolved --waiting --all -o json", true);
+    check("probity case -o json list", true);
+    check("probity case list -o yaml", false);
+    check("probity case show case_1 --watch --server http://x:1", true);
+    check("probity case close case_1 --disposition false-positive --note n", true);
+    check("probity case close case_1", false);
+    check("probity case cancel case_1", false);
+    check("probity audit verify r.json --offline --key k", true);
+    check("probity audit verify r.json --key k --key-file f", false);
+    check("probity token issue --actor ana --roles officer,auditor --ttl 8h", true);
+    check("probity token issue --actor ana --roles root", false);
+    check("probity token issue --actor ana --roles officer --ttl soon", false);
+    check("probity workflow lint f.yaml", true);
+    check("probity watchlist import ofac-sdn sdn.csv --aliases alt.csv", true);
+    check("probity samples generate dir --seed 7 --rows 19", false);
+    check("probity samples generate dir --seed 7 --rows 100000", true);
+    check("probity", false);
+    check("probity fly", false);
+}
+
+#[test]
+fn keys_are_limited() {
+    let check = |text: &str, fits: bool| {
+        let line = ["probity", "case", "open", "--kind", "report", "a.txt", "--key", text];
+        assert_eq!(Cli::try_parse_from(line).is_ok(), fits, "{text}");
+    };
+    check("demo-1", true);
+    check("", false);
+    check("two words", false);
+    check("ü", false);
+    check(&"k".repeat(112), true);
+    check(&"k".repeat(113), false);
+}
