@@ -39,7 +39,19 @@ pub fn to_json(value: &Value) -> Result<Json, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    proptest! {
+        /// What is read back from the journal is sent again under the same key, so
+        /// it must be the same to the last bit.
+        #[test]
+        fn numbers_survive_the_journal(number in proptest::num::f64::NORMAL | proptest::num::f64::ZERO) {
+            let stored = serde_json::to_string(&json!({ "p": number })).unwrap();
+            let read: Json = serde_json::from_str(&stored).unwrap();
+            prop_assert_eq!(read["p"].as_f64().map(f64::to_bits), Some(number.to_bits()));
+        }
+    }
 
     #[test]
     fn round_trips() {

@@ -8,7 +8,7 @@ use probity_proto::compliance as pb;
 use probity_proto::time::timestamp;
 use probity_types::id::{CaseId, EvaluationId};
 use prost::Message as _;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Most findings of a request.
 const MAX_FINDINGS: usize = 1_000;
@@ -113,7 +113,7 @@ fn severity(number: i32, at: &str) -> Result<Severity, Error> {
     }
 }
 
-fn facts(facts: HashMap<String, String>, at: &str) -> Result<BTreeMap<String, String>, Error> {
+fn facts(facts: BTreeMap<String, String>, at: &str) -> Result<BTreeMap<String, String>, Error> {
     let field = format!("{at}facts");
     if facts.len() > MAX_FACTS {
         return Err(Error::field(field, format!("at most {MAX_FACTS} at once")));

@@ -9,7 +9,7 @@ use probity_proto::compliance::compliance_service_client::ComplianceServiceClien
 use probity_proto::compliance::{Decision, EvaluateRequest, EvaluateResponse, TryPolicyRequest};
 use probity_runtime::testing::{Harness, ctx};
 use probity_types::Role;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tonic::service::Routes;
 use tonic::{Code, Status};
@@ -34,7 +34,7 @@ async fn tried(harness: &Harness, source: &str) -> Result<EvaluateResponse, Stat
     let input = EvaluateRequest {
         kind: CaseKind::Payment as i32,
         finding_count: 3,
-        facts: HashMap::from([("text".to_owned(), "a".repeat(4_000))]),
+        facts: BTreeMap::from([("text".to_owned(), "a".repeat(4_000))]),
         ..EvaluateRequest::default()
     };
     let request = TryPolicyRequest { source: source.to_owned(), input: Some(input) };

@@ -15,7 +15,7 @@ use probity_runtime::testing::{Harness, ctx};
 use probity_storage::{Db, DbConfig, outbox};
 use probity_types::id::CaseId;
 use probity_types::{AuditEvent, FaultKind, Role};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use tonic::Status;
 use tonic::service::Routes;
 
@@ -48,7 +48,7 @@ fn evaluate(case: &CaseId, findings: &[(&str, Severity)]) -> EvaluateRequest {
         case: format!("cases/{case}"),
         kind: CaseKind::Tender as i32,
         findings: findings.iter().map(finding).collect(),
-        facts: HashMap::from([
+        facts: BTreeMap::from([
             ("procurement_method".into(), "open".into()),
             ("tender_value".into(), "12.50".into()),
         ]),

@@ -68,6 +68,8 @@ async fn findings_wait_for_a_person_and_actions_stand() {
     assert!(!hold.active, "an unfounded suspicion releases the payments");
     // The same decision again answers the same; another person is refused.
     assert_eq!(client.close_case(close.clone()).await.unwrap().into_inner().state(), CaseState::Resolved);
+    let other = CloseCaseRequest { disposition: Disposition::Confirmed as i32, ..close.clone() };
+    assert_eq!(client.close_case(other).await.unwrap_err().code(), Code::FailedPrecondition);
     let refused = officer(&harness, "ivan").close_case(close).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
 }

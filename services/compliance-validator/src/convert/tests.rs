@@ -12,7 +12,7 @@ fn request() -> pb::EvaluateRequest {
             value: "1".into(),
             threshold: "2".into(),
         }],
-        facts: HashMap::from([("tender_value".to_owned(), "12.50".to_owned())]),
+        facts: BTreeMap::from([("tender_value".to_owned(), "12.50".to_owned())]),
         spam_probability: 0.25,
         spam_band: "ham".into(),
         finding_count: 7,

@@ -7,11 +7,12 @@ use crate::error::Error;
 use crate::lane::{Handle, Message, OpenCase};
 use crate::store::{CaseFilter, Store};
 use futures::Stream;
-use probity_engine::{Event, Opening};
+use probity_engine::{Disposition, Event, Opening};
 use probity_proto::orchestrator::case_service_server::CaseService;
 use probity_proto::orchestrator::{
     CancelCaseRequest, Case, CaseState, CloseCaseRequest, GetCaseRequest, HistoryEvent, ListCasesRequest,
-    ListCasesResponse, ListHistoryRequest, ListHistoryResponse, OpenCaseRequest, WatchCaseRequest,
+    ListCasesResponse, ListHistoryRequest, ListHistoryResponse, OpenCaseRequest, Outcome, Verdict,
+    WatchCaseRequest,
 };
 use probity_runtime::{Call, status};
 use probity_storage::idempotency::Scope;
@@ -78,8 +79,7 @@ impl Cases {
             // The same decision again, after an answer that was lost.
             Err(refused @ Error::Refused(_)) => {
                 let case = self.store.case(&ctx.tenant, id).await?;
-                let decided = case.verdict.as_ref().is_some_and(|v| v.decided_by.contains(&ctx.actor));
-                if decided { Ok(case) } else { Err(refused) }
+                if decided_so(&case, &ctx.actor, disposition) { Ok(case) } else { Err(refused) }
             }
             answer => answer,
         }
@@ -154,6 +154,17 @@ async fn events(store: &Store, id: CaseId, after: i64, turns: i64) -> Result<Vec
         facts.map(|(sequence, fact)| convert::history_event(sequence, turn.time, &turn.actor, fact))
     });
     Ok(all.filter(|event| event.sequence > after).collect())
+}
+
+/// Whether this person decided the case in this way.
+fn decided_so(case: &Case, actor: &str, disposition: Disposition) -> bool {
+    let outcome = match disposition {
+        Disposition::Confirmed => Outcome::Confirmed,
+        Disposition::FalsePositive => Outcome::Unfounded,
+        Disposition::Inconclusive => Outcome::Inconclusive,
+    };
+    let by_actor = |verdict: &Verdict| verdict.decided_by.iter().any(|who| who == actor);
+    case.verdict.as_ref().is_some_and(|verdict| by_actor(verdict) && verdict.outcome() == outcome)
 }
 
 /// The same key must come with the same request; the key itself does not count.
