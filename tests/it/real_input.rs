@@ -215,7 +215,7 @@ async fn every_data_set_goes_through() {
     let check = eventually(Duration::from_secs(30), async || {
         let check =
             client.audit().check_log(client.request(CheckLogRequest {}, None).0).await.unwrap().into_inner();
-        if check.entries_checked as u64 > opened { Ok(check) } else { Err(check.entries_checked) }
+        if check.entries_checked.cast_unsigned() > opened { Ok(check) } else { Err(check.entries_checked) }
     })
     .await;
     assert!(check.intact, "{}", check.problem);

@@ -156,6 +156,7 @@ impl Parts {
             stop: self.shutdown.background(),
             tasks: Vec::new(),
             stores: Vec::new(),
+            relayed: false,
         };
         let service =
             S::build(settings.own, &mut setup).await.with_context(|| format!("{} cannot start", S::NAME))?;
@@ -170,6 +171,11 @@ impl Parts {
         let inbound = self.inbound::<S>(&registry, &settings.server)?;
         let boxed = inbound.wrap(with_standard_services::<S>(service.routes()).await?);
         self.peers.add_local(S::NAME, boxed.clone());
+        if let Some(store) = setup.stores.first().filter(|_| setup.relayed) {
+            let written =
+                inbound.denials().write(store.clone(), self.clock.clone(), self.shutdown.background());
+            self.tasks.push(("denials", Box::pin(written)));
+        }
         self.built.push(Built {
             name: S::NAME,
             door: S::DOOR,

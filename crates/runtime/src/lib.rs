@@ -14,6 +14,7 @@ mod app;
 pub mod call;
 mod client;
 pub mod config;
+mod denials;
 pub mod documents;
 pub mod edges;
 mod host;

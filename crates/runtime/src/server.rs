@@ -2,6 +2,7 @@
 //! in-flight limit, deadline, caller token, role, panic barrier, metrics.
 
 use crate::call::{CallerToken, REQUEST_ID, RemoteAddr};
+use crate::denials::Denials;
 use crate::identity::{CALLER_HEADER, Verifier};
 use crate::status::{http_status, status};
 use futures::FutureExt as _;
@@ -31,6 +32,7 @@ pub(crate) struct Inbound {
     deadline: DeadlineLayer,
     permits: Arc<Semaphore>,
     shutdown: Shutdown,
+    denials: Arc<Denials>,
 }
 
 impl Inbound {
@@ -44,7 +46,7 @@ impl Inbound {
     ) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(max_in_flight));
         let deadline = DeadlineLayer::server(Limits { unary: timeout, stream: None });
-        Arc::new(Self { service, verifier, metrics, deadline, permits, shutdown })
+        Arc::new(Self { service, verifier, metrics, deadline, permits, shutdown, denials: Arc::default() })
     }
 
     /// The routes of the service behind everything a call must pass.
@@ -66,6 +68,11 @@ impl Inbound {
             let service = if from_outside(&request) { tracked.clone() } else { inside.clone() };
             service.oneshot(request)
         }))
+    }
+
+    /// Calls denied here since they were last written to the outbox.
+    pub(crate) fn denials(&self) -> Arc<Denials> {
+        self.denials.clone()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -109,9 +116,34 @@ impl Inbound {
             Fault::new(FaultKind::Overloaded, "RUN-0012", "too many calls are in work here; try again")
         })?;
         if let Some(verifier) = self.verifier.as_ref().filter(|_| !is_public(path)) {
-            identify(verifier, path, request, request_id)?;
+            self.identify(verifier, path, request, request_id)?;
         }
         Ok(permit)
+    }
+
+    /// Verifies the caller token, checks the role the method asks for, and leaves
+    /// the [`Ctx`] for the handler.
+    fn identify(
+        &self,
+        verifier: &Verifier,
+        path: &str,
+        request: &mut http::Request<Body>,
+        request_id: String,
+    ) -> Result<(), Fault> {
+        let verified = text(request, CALLER_HEADER).ok_or_else(no_token).and_then(|token| {
+            let ctx = verifier.verify(&token)?;
+            Ok((token, ctx))
+        });
+        let (token, mut ctx) =
+            verified.inspect_err(|fault| self.denials.count(None, path, &request_id, fault))?;
+        ctx.request_id = request_id;
+        ctx.trace_id = span::current().map(|trace| trace.trace_id_hex()).unwrap_or_default();
+        tracing::Span::current().record("tenant", ctx.tenant.as_str());
+        authorize(path, &ctx)
+            .inspect_err(|fault| self.denials.count(Some(&ctx), path, &ctx.request_id, fault))?;
+        request.extensions_mut().insert(CallerToken(token));
+        request.extensions_mut().insert(ctx);
+        Ok(())
     }
 
     async fn run(
@@ -177,25 +209,8 @@ fn is_public(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.") || path.starts_with("/grpc.reflection.")
 }
 
-/// Verifies the caller token, checks the role the method asks for, and leaves
-/// the [`Ctx`] for the handler.
-fn identify(
-    verifier: &Verifier,
-    path: &str,
-    request: &mut http::Request<Body>,
-    request_id: String,
-) -> Result<(), Fault> {
-    let token = text(request, CALLER_HEADER).ok_or_else(|| {
-        Fault::new(FaultKind::Unauthenticated, "RUN-0004", "the call carries no caller token")
-    })?;
-    let mut ctx = verifier.verify(&token)?;
-    ctx.request_id = request_id;
-    ctx.trace_id = span::current().map(|trace| trace.trace_id_hex()).unwrap_or_default();
-    tracing::Span::current().record("tenant", ctx.tenant.as_str());
-    authorize(path, &ctx)?;
-    request.extensions_mut().insert(CallerToken(token));
-    request.extensions_mut().insert(ctx);
-    Ok(())
+fn no_token() -> Fault {
+    Fault::new(FaultKind::Unauthenticated, "RUN-0004", "the call carries no caller token")
 }
 
 /// Denies by default: a method without the access option is closed to all.

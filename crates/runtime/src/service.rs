@@ -56,6 +56,8 @@ pub struct Setup {
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: Vec<(&'static str, Task)>,
     pub(crate) stores: Vec<Db>,
+    /// Whether what is put in the outbox of its store reaches the audit log.
+    pub(crate) relayed: bool,
 }
 
 impl Setup {
@@ -68,6 +70,7 @@ impl Setup {
     pub async fn database(&mut self, migrations: &[Migration]) -> anyhow::Result<Db> {
         let db = self.database_without_relay(migrations).await?;
         self.relay(Arc::new(db.clone()));
+        self.relayed = true;
         Ok(db)
     }
 

@@ -299,6 +299,26 @@ async fn everything_that_counts_reaches_the_audit_log() {
 }
 
 #[tokio::test]
+async fn who_goes_around_the_gateway_is_in_the_log() {
+    let world = Arc::new(World::default());
+    let harness = world.start(None).await;
+    let mut nobody = CaseServiceClient::new(harness.client_without_token());
+    for _ in 0..3 {
+        let refused = nobody.list_cases(ListCasesRequest::default()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated);
+    }
+    let counted = until(|| {
+        let denied: Vec<_> =
+            world.audited.lock().unwrap().iter().filter(|e| e.action == "call.denied").cloned().collect();
+        let details = denied.iter().filter_map(|e| serde_json::from_str::<serde_json::Value>(&e.detail).ok());
+        let count: u64 = details.filter_map(|d| d["count"].as_u64()).sum();
+        async move { (count == 3).then_some(denied) }
+    })
+    .await;
+    assert!(counted.iter().all(|e| e.outcome == "denied" && e.actor == "anonymous"));
+}
+
+#[tokio::test]
 async fn what_was_under_way_goes_on_after_a_restart() {
     let world = Arc::new(World::default());
     world.investigate_down.store(u32::MAX, Ordering::SeqCst);
