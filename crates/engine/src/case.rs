@@ -107,58 +107,6 @@ pub fn join(states: &[CaseState]) -> String {
     states.iter().map(|s| s.as_str().to_uppercase()).collect::<Vec<_>>().join(", ")
 }
 
-/// What a case is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CaseKind {
-    /// A procurement procedure.
-    Tender,
-    /// A file of payment rows.
-    Payment,
-    /// A message.
-    Message,
-    /// A report of a person.
-    Report,
-}
-
-impl CaseKind {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Tender, Self::Payment, Self::Message, Self::Report];
-
-    /// Its name in definitions and stores.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tender => "tender",
-            Self::Payment => "payment",
-            Self::Message => "message",
-            Self::Report => "report",
-        }
-    }
-
-    /// Its name in the contracts, `CASE_KIND_…`.
-    #[must_use]
-    pub const fn proto_name(self) -> &'static str {
-        match self {
-            Self::Tender => "CASE_KIND_TENDER",
-            Self::Payment => "CASE_KIND_PAYMENT",
-            Self::Message => "CASE_KIND_MESSAGE",
-            Self::Report => "CASE_KIND_REPORT",
-        }
-    }
-}
-
-impl FromStr for CaseKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|k| k.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is no kind of case; one of tender, payment, message, report"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,9 +9,10 @@
 mod compile;
 mod raw;
 
-use crate::case::{CaseKind, CaseState};
+use crate::case::CaseState;
 use crate::expr::Expr;
 use crate::fact::Outcome;
+use probity_types::CaseKind;
 use probity_types::retry::RetryPolicy;
 use prost_reflect::MessageDescriptor;
 use serde_json::Value as Json;

@@ -4,7 +4,8 @@
 //! the source of the audit log, and all that is needed to go on after a crash.
 //! Facts are added to, never changed: a new field gets a default.
 
-use crate::case::{CaseKind, CaseState};
+use crate::case::CaseState;
+use probity_types::CaseKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 

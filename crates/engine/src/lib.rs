@@ -22,7 +22,8 @@ pub mod expr;
 pub mod fact;
 pub mod value;
 
-pub use case::{CaseKind, CaseState};
+pub use case::CaseState;
 pub use definition::{Catalog, Definition, DefinitionError, MethodSpec, Step};
 pub use execution::{CallFailure, Command, Event, Execution, Opening, Refusal, Status, StepStatus, Turn};
 pub use fact::{Disposition, Fact, Outcome};
+pub use probity_types::CaseKind;

@@ -6,9 +6,11 @@
 
 pub mod access;
 mod boxed;
+mod codec;
 pub mod time;
 
 pub use boxed::{BoxError, BoxGrpcService, boxed};
+pub use codec::RawCodec;
 pub use prost_reflect;
 
 use std::sync::LazyLock;

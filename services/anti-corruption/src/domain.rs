@@ -20,41 +20,13 @@ pub mod watchlist;
 pub mod when;
 
 pub use finding::{Evidence, Finding, Findings, Outcome, Refusals, Rejection, Severity};
+pub use probity_types::CaseKind as Kind;
 pub use rules::{RULES, Rule};
 pub use settings::Settings;
 pub use watchlist::Index;
 
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// What a case is about; decides which reader and which rules apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A procurement procedure as OCDS.
-    Tender,
-    /// A file of payment rows.
-    Payment,
-    /// A message, MIME or plain.
-    Message,
-    /// A person's report.
-    Report,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Tender, Self::Payment, Self::Message, Self::Report];
-
-    /// Its name in metrics and audit entries.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tender => "tender",
-            Self::Payment => "payment",
-            Self::Message => "message",
-            Self::Report => "report",
-        }
-    }
-}
 
 /// A document with its bytes.
 #[derive(Debug, Clone)]

@@ -6,7 +6,6 @@ mod admission;
 mod arrival;
 mod backends;
 mod body;
-mod codec;
 mod grpc;
 mod index;
 mod refusal;

@@ -6,20 +6,18 @@
 use crate::catalog::{Contracts, Method};
 use crate::metrics::Metrics;
 use probity_engine::{CallFailure, Event};
-use probity_proto::BoxGrpcService;
+use probity_proto::{BoxGrpcService, RawCodec};
 use probity_resilience::Deadline;
 use probity_runtime::edges::edges;
 use probity_runtime::{Caller, Minter, Setup, fault_of};
 use probity_types::{Ctx, Fault, Role, Roles};
-use prost::bytes::{Buf, BufMut, Bytes};
+use prost::bytes::Bytes;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tonic::Status;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// Largest message of a step in either direction.
 const MAX_MESSAGE: usize = 4 << 20;
@@ -103,7 +101,7 @@ impl Dispatcher {
     async fn send(&self, method: &Method, request: tonic::Request<Bytes>) -> Result<Bytes, CallFailure> {
         let peer = self.peers.get(method.service).ok_or_else(|| unknown(method.service))?;
         let mut client = Grpc::new(peer.clone()).max_decoding_message_size(MAX_MESSAGE);
-        let answer = client.unary(request, method.path.clone(), BytesCodec).await;
+        let answer = client.unary(request, method.path.clone(), RawCodec).await;
         answer.map(tonic::Response::into_inner).map_err(|status| failure(fault_of(&status)))
     }
 }
@@ -125,42 +123,4 @@ fn unknown(what: &str) -> CallFailure {
 fn too_slow(call: &Call) -> CallFailure {
     let message = format!("{} did not answer within {} ms", call.method, call.timeout.as_millis());
     CallFailure { code: "ORC-0022".to_owned(), message, transient: true, retry_after: None }
-}
-
-/// Passes messages through as the bytes they are.
-#[derive(Debug, Clone, Copy, Default)]
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
 }

@@ -4,11 +4,12 @@ use super::raw::{Raw, RawCall, RawRetry, RawStep, RawVerdict, RawWait, at, parse
 use super::{
     Action, CallSpec, Catalog, Definition, DefinitionError, MAX_STEPS, MethodSpec, OnError, Step, VerdictRule,
 };
-use crate::case::{CaseKind, CaseState};
+use crate::case::CaseState;
 use crate::expr::{Expr, Scope, Type};
 use crate::fact::Outcome;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
+use probity_types::CaseKind;
 use probity_types::retry::RetryPolicy;
 use serde_json::json;
 use serde_saphyr::Spanned;

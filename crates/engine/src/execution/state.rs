@@ -1,13 +1,14 @@
 //! State as a fold of facts.
 
 use super::{Command, Turn};
-use crate::case::{CaseKind, CaseState};
+use crate::case::CaseState;
 use crate::definition::Definition;
 use crate::expr::Env;
 use crate::fact::{Disposition, Ending, Fact, Outcome};
 use crate::value::to_cel;
 use cel::Value;
 use cel::objects::Key;
+use probity_types::CaseKind;
 use probity_types::{Micros, Roles};
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;

@@ -1,3 +1,5 @@
+//! What is read from a request, and what is refused.
+
 use super::*;
 use probity_types::Fault;
 

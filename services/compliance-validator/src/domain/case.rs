@@ -1,44 +1,10 @@
 //! The case a policy is asked about, and the document it reads as `input`.
 
+pub use probity_types::CaseKind;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-
-/// What a case is about: chooses the policies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CaseKind {
-    /// A procurement procedure.
-    Tender,
-    /// A file of payments.
-    Payment,
-    /// A message.
-    Message,
-    /// A report of a person.
-    Report,
-}
-
-impl CaseKind {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Tender, Self::Payment, Self::Message, Self::Report];
-
-    /// The kind as policies read it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tender => "tender",
-            Self::Payment => "payment",
-            Self::Message => "message",
-            Self::Report => "report",
-        }
-    }
-
-    /// The kind of that name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-}
 
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

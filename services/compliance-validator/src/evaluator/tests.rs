@@ -1,3 +1,5 @@
+//! Compiling once, quarantine and lost threads.
+
 use super::*;
 use crate::domain::{Decision, starter};
 use probity_types::{ManualClock, Micros};

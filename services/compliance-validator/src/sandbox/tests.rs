@@ -1,3 +1,5 @@
+//! Threads that are given up and replaced.
+
 use super::*;
 use std::sync::mpsc::{Receiver, channel};
 

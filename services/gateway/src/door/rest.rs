@@ -3,7 +3,6 @@
 use super::admission::Admitted;
 use super::arrival::Arrival;
 use super::body::{Pieces, check_encoding, check_json};
-use super::codec::Raw;
 use super::refusal::Refusal;
 use super::{Door, index, stream, upload};
 use crate::error::Error;
@@ -14,6 +13,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use probity_proto::BoxGrpcService;
+use probity_proto::RawCodec as Raw;
 use probity_types::Fault;
 use std::time::Duration;
 use tonic::client::Grpc;

@@ -2,7 +2,6 @@
 //! of it, the first one with the fields of path and query.
 
 use super::body::Pieces;
-use super::codec::Raw;
 use super::refusal::Refusal;
 use super::rest::Call;
 use crate::error::Error;
@@ -10,6 +9,7 @@ use crate::transcode::PieceMaker;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
+use probity_proto::RawCodec as Raw;
 use std::time::Duration;
 use tokio::sync::oneshot;
 

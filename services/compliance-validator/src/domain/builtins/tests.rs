@@ -1,3 +1,5 @@
+//! The functions policies may call.
+
 use super::*;
 use crate::domain::{Case, CaseKind, Compiled, Trouble, evaluate};
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+//! What policies answer, and what becomes of a wrong answer.
+
 use super::*;
 use crate::domain::CaseKind;
 

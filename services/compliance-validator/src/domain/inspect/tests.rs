@@ -1,3 +1,5 @@
+//! What is refused before a policy ever runs.
+
 use crate::domain::Compiled;
 
 const DENY: &str = "deny contains {\"rule\": \"r\", \"message\": \"m\"} if input.finding_count > 0";

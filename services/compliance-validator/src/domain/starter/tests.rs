@@ -1,3 +1,5 @@
+//! The policies that are shipped, case by case.
+
 use super::*;
 use crate::domain::{
     Case, Compiled, Decision, Evaluation, Finding, Outcome, Severity, Spam, decide, evaluate,
