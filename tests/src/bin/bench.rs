@@ -29,6 +29,9 @@ struct Args {
     /// Rounds; the first one warms up and is shown, too.
     #[arg(long, default_value_t = 3)]
     rounds: u64,
+    /// Cases a second at most; 0 lets the callers go as fast as they can.
+    #[arg(long, default_value_t = 0)]
+    rate: u64,
     /// Seed of the generated items.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -73,7 +76,7 @@ async fn run(args: &Args, platform: &Embedded, load: Load) {
     let reads = tokio::spawn(read_now_and_then(platform.client(), load, done.clone()));
     let begun = Instant::now();
     let callers =
-        (0..args.callers).map(|_| tokio::spawn(call(platform.client(), load, next.clone(), args.cases)));
+        (0..args.callers).map(|_| tokio::spawn(call(platform.client(), load, next.clone(), args.clone())));
     let seen: Vec<Seen> =
         futures::future::join_all(callers).await.into_iter().map(|s| s.expect("a caller")).collect();
     let elapsed = begun.elapsed();
@@ -97,12 +100,16 @@ fn print_times(what: &str, times: &Histogram<u64>) {
 }
 
 /// One caller: an item after the other, each to its last state.
-async fn call(client: Client, load: Load, next: Arc<AtomicU64>, cases: u64) -> Seen {
+async fn call(client: Client, load: Load, next: Arc<AtomicU64>, args: Args) -> Seen {
     let mut seen = Seen { whole: histogram(), acknowledged: histogram(), last: None };
+    let start = tokio::time::Instant::now();
     loop {
         let number = next.fetch_add(1, Ordering::SeqCst);
-        if number >= cases {
+        if number >= args.cases {
             return seen;
+        }
+        if let Some(micros) = (number * 1_000_000).checked_div(args.rate) {
+            tokio::time::sleep_until(start + Duration::from_micros(micros)).await;
         }
         let begun = Instant::now();
         let case = load.open(&client, number, Duration::from_secs(60)).await;
