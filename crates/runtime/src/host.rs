@@ -274,13 +274,20 @@ async fn bind(addr: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
+/// Describes the contracts, the health service and the details of errors, so that
+/// a tool that knows none of them can show them.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(probity_proto::DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("grpc.health.v1.Health")
+}
+
 /// Health and reflection beside the service's own.
 async fn with_standard_services<S: Service>(routes: Routes) -> anyhow::Result<Routes> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let mut v1 = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(probity_proto::DESCRIPTOR_SET);
-    let mut v1alpha = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(probity_proto::DESCRIPTOR_SET);
+    let (mut v1, mut v1alpha) = (reflection(), reflection());
     for service in probity_proto::pool().services() {
         let package = service.parent_file().package_name().to_owned();
         let own = S::PACKAGES.contains(&package.as_str());
