@@ -8,7 +8,7 @@ CARGO ?= cargo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench prerequisites
+.PHONY: help demo test check bench deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: ## Formatting, tidiness, layers, error pages, contracts, clippy
 bench: ## Measure cases per second and memory on this machine
 	$(CARGO) build --release -p probity-cli -p probity-tests --bins
 	"$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
+
+deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)
+	$(CARGO) deny check
 
 prerequisites: ## Look for what tests need and install it, or say what to install
 	@./scripts/install-prerequisites
