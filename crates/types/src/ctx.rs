@@ -20,12 +20,21 @@ pub enum Role {
     Admin,
     /// Another service on its own behalf.
     Service,
+    /// A program that does the tasks of queues.
+    Worker,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 6] =
-        [Self::Submitter, Self::Officer, Self::Auditor, Self::Operator, Self::Admin, Self::Service];
+    pub const ALL: [Self; 7] = [
+        Self::Submitter,
+        Self::Officer,
+        Self::Auditor,
+        Self::Operator,
+        Self::Admin,
+        Self::Service,
+        Self::Worker,
+    ];
 
     /// The role's name in tokens and on the command line.
     #[must_use]
@@ -37,6 +46,7 @@ impl Role {
             Self::Operator => "operator",
             Self::Admin => "admin",
             Self::Service => "service",
+            Self::Worker => "worker",
         }
     }
 
@@ -50,6 +60,7 @@ impl Role {
             Self::Operator => 4,
             Self::Admin => 5,
             Self::Service => 6,
+            Self::Worker => 7,
         }
     }
 

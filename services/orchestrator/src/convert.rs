@@ -260,6 +260,7 @@ pub(crate) fn execution(execution: &Execution) -> proto::Execution {
         definition_version: execution.definition.version.clone(),
         status: status as i32,
         steps: steps.map(|(spec, state)| step(spec, state)).collect(),
+        ..proto::Execution::default()
     }
 }
 
