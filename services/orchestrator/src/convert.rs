@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::store::StoredDefinition;
 use probity_engine::execution::{Execution, StepState};
 use probity_engine::fact::Ending;
-use probity_engine::{CaseKind, CaseState, Disposition, Fact, Outcome, Status, StepStatus};
+use probity_engine::{CaseKind, CaseState, Disposition, Fact, Outcome, Status, StepStatus, What};
 use probity_proto::common;
 use probity_proto::orchestrator as proto;
 use probity_proto::time::timestamp;
@@ -184,13 +184,17 @@ const fn outcome_number(outcome: Outcome) -> i32 {
 /// The case of an execution, as it is read.
 pub(crate) fn case(execution: &Execution, created: Micros, now: Micros) -> proto::Case {
     let opening = &execution.opening;
-    let id = opening.case.trim_start_matches("cases/case_");
+    let id = opening.name.trim_start_matches("cases/case_");
+    let (kind, subject, documents) = match &opening.what {
+        What::Case { kind, subject, documents } => (kind_number(*kind), subject.clone(), documents.clone()),
+        What::Plain => (0, String::new(), Vec::new()),
+    };
     proto::Case {
-        name: opening.case.clone(),
-        kind: kind_number(opening.kind),
+        name: opening.name.clone(),
+        kind,
         state: state_number(execution.state),
-        subject: opening.subject.clone(),
-        documents: opening.documents.clone(),
+        subject,
+        documents,
         priority: i32::from(opening.priority),
         owner: opening.owner.clone(),
         finding_count: execution.finding_count(),
@@ -242,7 +246,7 @@ fn waiting(execution: &Execution) -> Option<proto::Waiting> {
 
 /// An execution with its steps, as it is read.
 pub(crate) fn execution(execution: &Execution) -> proto::Execution {
-    let id = execution.opening.case.trim_start_matches("cases/case_");
+    let id = execution.opening.name.trim_start_matches("cases/case_");
     let status = match execution.status() {
         Status::Running => proto::ExecutionStatus::Running,
         Status::Waiting => proto::ExecutionStatus::Waiting,
@@ -255,7 +259,7 @@ pub(crate) fn execution(execution: &Execution) -> proto::Execution {
     let steps = execution.definition.steps.iter().zip(&execution.steps);
     proto::Execution {
         name: format!("executions/exec_{id}"),
-        case: execution.opening.case.clone(),
+        case: execution.opening.name.clone(),
         definition: format!("definitions/{}", execution.definition.name),
         definition_version: execution.definition.version.clone(),
         status: status as i32,
@@ -276,7 +280,7 @@ fn step(spec: &probity_engine::Step, state: &StepState) -> proto::Step {
         StepStatus::Compensated => proto::StepStatus::Compensated,
     };
     let call = match &spec.action {
-        probity_engine::definition::Action::Call(call) => call.method.clone(),
+        probity_engine::definition::Action::Call(call) => call.target.name().to_owned(),
         _ => String::new(),
     };
     let output = state.output.as_ref().map_or_else(String::new, |o| o.to_string());

@@ -38,7 +38,7 @@ pub(crate) struct Call {
     pub(crate) owner_roles: Roles,
     pub(crate) request_id: String,
     pub(crate) method: String,
-    pub(crate) input: Json,
+    pub(crate) input: Arc<Json>,
     pub(crate) key: String,
     pub(crate) timeout: Duration,
     pub(crate) step: usize,
@@ -72,7 +72,13 @@ impl Dispatcher {
             Err(_) => "failed",
         };
         self.metrics.attempts.with_label_values(&[outcome]).inc();
-        Event::CallEnded { step: call.step, attempt: call.attempt, compensation: call.compensation, result }
+        Event::CallEnded {
+            step: call.step,
+            item: None,
+            attempt: call.attempt,
+            compensation: call.compensation,
+            result,
+        }
     }
 
     async fn attempt(&self, call: &Call) -> Result<Json, CallFailure> {

@@ -305,7 +305,7 @@ impl Lane {
     fn open(&mut self, open: OpenCase, work: &mut Work) {
         let now = self.clock.now();
         let case = CaseId::new();
-        let opening = Opening { case: format!("cases/{case}"), ..open.opening };
+        let opening = Opening { name: format!("cases/{case}"), ..open.opening };
         let (live, turn) = Live::open(open.definition, opening, &open.ctx, now);
         work.open(case, open.scope, open.reply);
         work.add(case, live.stored(case, 1, turn.facts, &open.ctx.actor, now), turn.commands);
@@ -431,7 +431,7 @@ impl Lane {
         for command in commands {
             match command {
                 Command::WakeAt(at) => self.timers.push(Reverse((at, case))),
-                Command::Call { step, attempt, compensation, input, key } => {
+                Command::Call { step, attempt, compensation, input, key, item: _ } => {
                     let Some(live) = self.live.get(&case) else { continue };
                     if !self.in_flight.insert((case, step, attempt, compensation)) {
                         continue; // the same call is still under way

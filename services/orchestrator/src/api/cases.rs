@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::lane::{Handle, Message, OpenCase};
 use crate::store::{CaseFilter, Store};
 use futures::Stream;
-use probity_engine::{Disposition, Event, Opening};
+use probity_engine::{Disposition, Event, Opening, What};
 use probity_proto::orchestrator::case_service_server::CaseService;
 use probity_proto::orchestrator::{
     CancelCaseRequest, Case, CaseState, CloseCaseRequest, GetCaseRequest, HistoryEvent, ListCasesRequest,
@@ -48,13 +48,17 @@ impl Cases {
     async fn open(&self, ctx: &Ctx, key: Option<String>, request: OpenCaseRequest) -> Result<Case, Error> {
         let kind = convert::kind(request.kind)?;
         let opening = Opening {
-            case: String::new(),
-            kind,
-            subject: convert::subject(&request.subject)?,
-            documents: convert::documents(&request.documents)?,
+            name: String::new(),
+            what: What::Case {
+                kind,
+                subject: convert::subject(&request.subject)?,
+                documents: convert::documents(&request.documents)?,
+            },
+            input: serde_json::Value::Null,
             priority: convert::priority(request.priority)?,
             owner: ctx.actor.clone(),
             owner_roles: ctx.roles.clone(),
+            parent: None,
         };
         let definition = if request.definition.is_empty() {
             self.definitions.default_for(&ctx.tenant, kind).await?
@@ -62,6 +66,10 @@ impl Cases {
             let name = convert::definition_name("definition", &request.definition)?;
             self.definitions.named(&ctx.tenant, &name).await?
         };
+        if !definition.is_case() {
+            let why = "it has no `verdict`, so it is not for cases; name one that has, or none";
+            return Err(convert::invalid("definition", why));
+        }
         let key = convert::request_key(request.request_id.clone(), key)?;
         let scope = key.map(|key| scope(ctx, key, request));
         let ctx = ctx.clone();

@@ -96,7 +96,7 @@ impl Live {
         step: usize,
         attempt: u32,
         compensation: bool,
-        input: Json,
+        input: Arc<Json>,
         key: &str,
     ) -> Option<Call> {
         let spec = self.execution.definition.steps.get(step)?;
@@ -110,7 +110,7 @@ impl Live {
             owner: self.execution.opening.owner.clone(),
             owner_roles: self.execution.opening.owner_roles.clone(),
             request_id: self.request_id.clone(),
-            method: call.method.clone(),
+            method: call.target.name().to_owned(),
             input,
             key: format!("{}/{key}", ExecutionId(case.0)),
             timeout: spec.timeout,
