@@ -15,10 +15,10 @@ const MAY_TEST: &str = "probity-tests";
 /// Crates of the lower layers that must stay without I/O, and what they must not
 /// depend on for it.
 const PURE: [&str; 3] = ["probity-types", "probity-engine", "probity-merkle"];
-const IMPURE: [&str; 7] = ["tokio", "tonic", "sqlx", "hyper", "axum", "redis", "deadpool-redis"];
+const IMPURE: [&str; 8] = ["tokio", "tonic", "sqlx", "rusqlite", "hyper", "axum", "redis", "deadpool-redis"];
 
 /// Where the clients of stores are allowed.
-const STORES: [&str; 3] = ["sqlx", "redis", "deadpool-redis"];
+const STORES: [&str; 4] = ["sqlx", "rusqlite", "redis", "deadpool-redis"];
 const MAY_STORE: [&str; 2] = ["probity-storage", MAY_TEST];
 
 /// What `cargo metadata` says about the workspace.
