@@ -89,6 +89,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: Arc<str>,
     },
+    /// More items in one call than are carried out at once.
+    #[error("the call has {given} items; at most {limit} are carried out at once: split it")]
+    Batch {
+        /// How many there were.
+        given: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// A request that cannot be carried out.
     #[error("{0}")]
     Request(#[from] Refusal),

@@ -36,7 +36,7 @@ mod rings;
 mod stats;
 mod tenant;
 
-use crate::{Lease, LeaseNumber, Limits, Offered, Policy, Priority, Refusal, Standing, Task, TaskId};
+use crate::{Lease, LeaseNumber, Limits, Offered, Policy, Refusal, Standing, Task, TaskId};
 use keys::Place;
 use probity_types::Micros;
 use queue::{Choice, Found, Queue};
@@ -485,6 +485,19 @@ impl Scheduler {
         };
         queue.counters.fill(&mut stats, now);
         stats
+    }
+
+    /// The queue an open task is in.
+    #[must_use]
+    pub fn queue_of(&self, id: TaskId) -> Option<&Arc<str>> {
+        self.tasks.get(&id).map(|entry| &entry.task.queue)
+    }
+
+    /// True when a queue has a task that could be given out, were it not paused
+    /// and its rate and concurrency allowed it.
+    #[must_use]
+    pub fn has_ready(&self, queue: &str) -> bool {
+        self.queues.get(queue).is_some_and(Queue::has_ready)
     }
 
     /// The queues in use, in order of their names.

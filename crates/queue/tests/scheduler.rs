@@ -1,5 +1,7 @@
 //! The scheduler against a naive model, and its laws.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
 #[path = "scheduler/laws.rs"]
 mod laws;
 #[path = "scheduler/model.rs"]
@@ -13,12 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The id with this number.
-pub fn id(n: u32) -> TaskId {
+pub(crate) fn id(n: u32) -> TaskId {
     TaskId(u128::from(n).to_be_bytes())
 }
 
 /// A task of tenant `acme` in the queue `q`.
-pub fn task(n: u32) -> Task {
+pub(crate) fn task(n: u32) -> Task {
     Task::new(id(n), "q", "acme", "")
 }
 

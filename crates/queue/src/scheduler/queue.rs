@@ -54,6 +54,11 @@ impl Queue {
         self.open == 0 && self.tenants.is_empty() && !self.paused && self.policy == Policy::default()
     }
 
+    /// True when some tenant takes part in the turns.
+    pub(super) fn has_ready(&self) -> bool {
+        self.rings.rank().is_some()
+    }
+
     /// Whose turn it is now.
     pub(super) fn find(&mut self, now: Micros) -> Found {
         if self.paused || self.policy.concurrency.is_some_and(|limit| self.running >= limit) {

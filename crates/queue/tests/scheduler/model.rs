@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// Something that is done to the queue.
 #[derive(Debug, Clone)]
-pub enum Op {
+pub(crate) enum Op {
     Offer { n: u32, queue: usize, tenant: u8, rank: usize, key: Option<u8>, unique: Option<u8>, delay: i64 },
     Take { credits: usize, queues: u8 },
     Finish { which: usize },
@@ -26,7 +26,7 @@ pub enum Op {
 }
 
 /// Any operation; small numbers, so that they meet.
-pub fn op() -> impl Strategy<Value = Op> {
+pub(crate) fn op() -> impl Strategy<Value = Op> {
     let maybe = || prop::option::weighted(0.3, 0_u8..2);
     let delay = || prop_oneof![2 => Just(0_i64), 1 => -5_000_i64..15_000];
     let offer = (0_u32..40, 0_usize..2, 0_u8..3, 0_usize..4, maybe(), maybe(), delay()).prop_map(
@@ -55,8 +55,7 @@ pub fn op() -> impl Strategy<Value = Op> {
 
 #[derive(Debug, Clone)]
 enum Is {
-    /// With its place in line.
-    Ready(u64),
+    Ready,
     Delayed(Micros),
     Leased(u64, Micros),
 }
@@ -90,7 +89,7 @@ impl Spent {
 }
 
 /// See the module documentation.
-pub struct Model {
+pub(crate) struct Model {
     limits: Limits,
     names: [Arc<str>; 2],
     policies: [Policy; 2],
@@ -107,7 +106,7 @@ pub struct Model {
 type Check = Result<(), TestCaseError>;
 
 impl Model {
-    pub fn new(limits: Limits, names: [Arc<str>; 2], policies: [Policy; 2]) -> Self {
+    pub(crate) fn new(limits: Limits, names: [Arc<str>; 2], policies: [Policy; 2]) -> Self {
         Self {
             limits,
             names,
@@ -124,7 +123,7 @@ impl Model {
     }
 
     /// Does the same to both and compares.
-    pub fn step(&mut self, real: &mut Scheduler, op: &Op) -> Check {
+    pub(crate) fn step(&mut self, real: &mut Scheduler, op: &Op) -> Check {
         match op {
             Op::Offer { .. } => self.offer(real, op)?,
             Op::Take { credits, queues } => self.take(real, *credits, *queues)?,
@@ -146,7 +145,7 @@ impl Model {
     }
 
     /// Everything ends once limits, pauses and delays are over.
-    pub fn drain(&mut self, real: &mut Scheduler) -> Check {
+    pub(crate) fn drain(&mut self, real: &mut Scheduler) -> Check {
         for queue in 0..2 {
             self.step(real, &Op::Pause { queue, paused: false })?;
         }
@@ -201,7 +200,7 @@ impl Model {
         if self.rows.iter().filter(|row| row.task.queue == *name).count() >= capacity {
             return Err(Refusal::QueueFull { queue: Arc::clone(name), capacity });
         }
-        self.rows.push(Row { task: task.clone(), is: Is::Ready(0), seq: 0 });
+        self.rows.push(Row { task: task.clone(), is: Is::Ready, seq: 0 });
         self.place(self.rows.len() - 1, task.not_before);
         Ok(Offered::Accepted)
     }
@@ -216,7 +215,7 @@ impl Model {
             self.seq += 1;
             row.seq = self.seq;
         }
-        row.is = Is::Ready(row.seq);
+        row.is = Is::Ready;
     }
 
     fn promote(&mut self) {
@@ -297,10 +296,10 @@ impl Model {
         let order = |row: &Row| (row.task.priority.rank(), row.seq);
         let ahead = self.rows.iter().filter(|other| {
             let same = other.task.queue == task.queue && keyed(&other.task);
-            same && matches!(other.is, Is::Ready(_)) && order(other) < order(row)
+            same && matches!(other.is, Is::Ready) && order(other) < order(row)
         });
         let ahead = ahead.count() as u64;
-        matches!(row.is, Is::Ready(_))
+        matches!(row.is, Is::Ready)
             && !self.paused[queue]
             && below(policy.concurrency, running(&|_| true))
             && below(rule.concurrency, running(&|other| other.tenant == task.tenant))
@@ -376,7 +375,7 @@ impl Model {
             let rows = || self.rows.iter().filter(|row| row.task.queue == *name);
             let stats = real.stats(name, self.now);
             let count = |fits: fn(&Is) -> bool| rows().filter(|row| fits(&row.is)).count();
-            let ready = count(|is| matches!(is, Is::Ready(_)));
+            let ready = count(|is| matches!(is, Is::Ready));
             prop_assert_eq!(stats.ready.iter().sum::<usize>() + stats.blocked, ready);
             prop_assert_eq!(stats.delayed, count(|is| matches!(is, Is::Delayed(_))));
             prop_assert_eq!(stats.running, count(|is| matches!(is, Is::Leased(..))));
@@ -385,7 +384,7 @@ impl Model {
         for row in &self.rows {
             let standing = real.standing(&row.task.queue, row.task.id);
             let agrees = match (&row.is, &standing) {
-                (Is::Ready(_), Some(Standing::Ready | Standing::Blocked)) => true,
+                (Is::Ready, Some(Standing::Ready | Standing::Blocked)) => true,
                 (Is::Delayed(until), Some(Standing::Delayed { until: real })) => until == real,
                 (Is::Leased(_, expires), Some(Standing::Leased { expires: real, .. })) => expires == real,
                 _ => false,
