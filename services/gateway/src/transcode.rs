@@ -19,10 +19,31 @@
 //! The same mapping, names also as the protos spell them. Unknown and repeated
 //! names are refused with their path rather than dropped. `null` means absent.
 //! Fields marked OUTPUT_ONLY are read over and change nothing.
+//!
+//! # Fields that are JSON themselves
+//! A `bytes` field with the option `(probity.common.v1.json) = true` is not base64
+//! but the JSON value itself, of any kind: what a workflow takes and gives, for
+//! instance. On the way in its exact text becomes the bytes, blanks inside of it
+//! included, so that no digit of a number and no key is lost or put in another
+//! order. On the way out the bytes stand in the answer as they are; line breaks
+//! between tokens become spaces, so that a line of a stream stays one line.
+//!
+//! | in REST | bytes of the field |
+//! |---|---|
+//! | absent, or `null` | none; printed as `null` (absent where the field is `optional`) |
+//! | `null` within a list or a map | `null` |
+//! | anything else | its text |
+//!
+//! The limits of a body hold inside as well: its size, and its nesting counted
+//! from the outermost bracket. In a query the value is JSON in percent-encoding.
+//! Two equal names in one object are for the receiver to judge: they are text
+//! here. An answer whose bytes are no JSON is the peer's mistake and is refused.
 
 mod fault;
 mod json;
+mod layout;
 mod percent;
+mod print;
 mod query;
 mod reply;
 mod request;
@@ -32,6 +53,7 @@ mod scalar;
 mod scan;
 mod schema;
 mod template;
+mod wire;
 
 pub use fault::Fault;
 pub use reply::Reply;
@@ -39,6 +61,7 @@ pub use request::{Limits, Parts, PieceMaker};
 pub use routes::{Found, Miss};
 pub use rules::{Binding, BodyRule, Method};
 
+use layout::Layouts;
 use prost_reflect::DescriptorPool;
 use routes::Table;
 use schema::Schema;
@@ -64,8 +87,12 @@ impl Transcoder {
         let mut schema = Schema::default();
         let mut table = Table::default();
         let mut methods = HashMap::new();
-        for descriptor in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
-            let method = Arc::new(Method::read(&descriptor));
+        let descriptors: Vec<_> = pool.services().flat_map(|s| s.methods().collect::<Vec<_>>()).collect();
+        let mut layouts = Layouts::default();
+        let replies: Vec<_> = descriptors.iter().map(|d| layouts.take_in(&d.output())).collect();
+        let layouts = Arc::new(layouts);
+        for (descriptor, reply) in descriptors.into_iter().zip(replies) {
+            let method = Arc::new(Method::read(&descriptor, layouts.clone(), reply));
             methods.insert(method.path.as_str().to_owned(), method.clone());
             for rule in rules::of(&descriptor)? {
                 let (http, template, binding) = rules::bind(&rule, &method, &descriptor, &mut schema)

@@ -139,7 +139,7 @@ impl Call<'_> {
     /// Appends the JSON of a reply message.
     pub(super) fn print(&self, reply: Bytes, out: &mut Vec<u8>) -> Result<(), Error> {
         let method = self.method();
-        let printed = Reply::decode(method, reply).and_then(|reply| reply.write_json(out));
+        let printed = Reply::new(method, reply).write_json(out);
         printed.map_err(|why| Error::PeerAnswer { service: method.path.to_string(), why })
     }
 }

@@ -69,8 +69,7 @@ async fn file(method: Arc<Method>, mut messages: Streaming<Bytes>) -> Result<Res
         messages.map(|message| message.map_err(|status| std::io::Error::other(status.message().to_owned())));
     let all = stream::iter(first.map(Ok)).chain(rest);
     let bytes = all.map(move |message| {
-        let reply = message.and_then(|bytes| Reply::decode(&method, bytes).map_err(std::io::Error::other));
-        reply.map(|reply| reply.into_bytes(&method))
+        message.and_then(|bytes| Reply::new(&method, bytes).into_bytes().map_err(std::io::Error::other))
     });
     let mut response = Response::new(Body::from_stream(bytes));
     plain_headers(response.headers_mut(), "application/octet-stream");
@@ -116,7 +115,7 @@ impl Writer {
             Form::Lines | Form::Bytes => (&b"{\"result\":"[..], &b"}\n"[..]),
         };
         let mut out = before.to_vec();
-        let printed = Reply::decode(&self.method, message).and_then(|reply| reply.write_json(&mut out));
+        let printed = Reply::new(&self.method, message).write_json(&mut out);
         printed.map_err(|why| Error::PeerAnswer { service: self.method.path.to_string(), why })?;
         out.extend_from_slice(after);
         Ok(out.into())

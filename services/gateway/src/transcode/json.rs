@@ -4,8 +4,11 @@
 use super::fault::{Fault, name, quote};
 use super::scan::{self, Bad};
 use super::schema::{Content, Field, Message, MessageId, Scalar, Schema, Shape};
+use bytes::Bytes;
 use prost_reflect::{DeserializeOptions, DynamicMessage, Kind, MapKey, MessageDescriptor, Value};
+use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -268,6 +271,7 @@ impl<'de> DeserializeSeed<'de> for ContentSeed<'_, '_> {
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
         match self.content {
+            Content::Scalar(Scalar::Json) => exact(from),
             Content::Scalar(scalar) => from.deserialize_any(ScalarVisitor { scalar }),
             Content::Message(id) => {
                 MessageSeed { walk: self.walk, id: *id }.deserialize(from).map(Value::Message)
@@ -275,6 +279,12 @@ impl<'de> DeserializeSeed<'de> for ContentSeed<'_, '_> {
             Content::WellKnown(descriptor) => well_known(descriptor, from).map(Value::Message),
         }
     }
+}
+
+/// The text of a value as it stands in the body: no digit is lost.
+fn exact<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+    let text = <&RawValue>::deserialize(from)?.get();
+    Ok(Value::Bytes(Bytes::copy_from_slice(text.as_bytes())))
 }
 
 /// Timestamps and their kin are read by the library that defines their mapping.

@@ -1,40 +1,62 @@
 //! Reply messages as JSON, or as the bytes they hold.
 
+use super::layout::{LayoutId, Layouts};
+use super::print;
 use super::rules::Method;
+use super::wire::{Fields, Raw};
 use bytes::Bytes;
-use prost_reflect::{DynamicMessage, SerializeOptions, Value};
+use std::fmt;
+use std::sync::Arc;
 
-/// See [the module](super) for what is printed.
-const OPTIONS: SerializeOptions = SerializeOptions::new().skip_default_fields(false);
+/// How the replies of a method are printed.
+#[derive(Clone)]
+pub(super) struct Form {
+    pub(super) layouts: Arc<Layouts>,
+    pub(super) id: LayoutId,
+}
 
-/// A reply message of a method.
-pub struct Reply(DynamicMessage);
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Form").field(&self.id).finish()
+    }
+}
 
-impl Reply {
-    /// Decodes a reply.
-    ///
-    /// # Errors
-    /// When the peer sent something that is no such message.
-    pub fn decode(method: &Method, bytes: Bytes) -> Result<Self, String> {
-        DynamicMessage::decode(method.output.clone(), bytes).map(Self).map_err(|e| e.to_string())
+/// An encoded reply message of a method.
+pub struct Reply<'m> {
+    method: &'m Method,
+    bytes: Bytes,
+}
+
+impl<'m> Reply<'m> {
+    /// What a method was answered with. It is looked at when it is printed.
+    #[must_use]
+    pub const fn new(method: &'m Method, bytes: Bytes) -> Self {
+        Self { method, bytes }
     }
 
     /// Appends the JSON of the reply.
     ///
     /// # Errors
-    /// When a value has no JSON form, such as a timestamp out of range.
+    /// When the peer sent something that is no such message, or a value has no
+    /// JSON form, such as a timestamp out of range; the text names the field.
     pub fn write_json(&self, out: &mut Vec<u8>) -> Result<(), String> {
-        let mut serializer = serde_json::Serializer::new(out);
-        self.0.serialize_with_options(&mut serializer, &OPTIONS).map_err(|e| e.to_string())
+        let form = &self.method.form;
+        print::message(&form.layouts, form.id, &self.bytes, out)
     }
 
     /// The bytes of a reply that holds nothing else.
-    #[must_use]
-    pub fn into_bytes(mut self, method: &Method) -> Bytes {
-        let value = method.bytes_reply.as_ref().and_then(|field| self.0.take_field(field));
-        match value {
-            Some(Value::Bytes(bytes)) => bytes,
-            _ => Bytes::new(),
+    ///
+    /// # Errors
+    /// When the peer sent something that is no such message.
+    pub fn into_bytes(self) -> Result<Bytes, String> {
+        let number = self.method.bytes_reply.as_ref().map_or(0, prost_reflect::FieldDescriptor::number);
+        let mut last: &[u8] = &[];
+        for field in Fields::of(&self.bytes) {
+            match field.map_err(|broken| broken.to_string())? {
+                (found, Raw::Bytes(bytes)) if found == number => last = bytes,
+                _ => {}
+            }
         }
+        Ok(self.bytes.slice_ref(last))
     }
 }

@@ -1,7 +1,9 @@
 //! What `google.api.http` says about a method, made ready for use.
 
+use super::layout::{LayoutId, Layouts};
 use super::query::FieldPath;
-use super::schema::{Content, Field, MessageId, Scalar, Schema, Shape};
+use super::reply::Form;
+use super::schema::{Content, Field, MessageId, Scalar, Schema, Shape, is_json};
 use super::template::{Template, Variable};
 use http::uri::PathAndQuery;
 use probity_proto::pb::google::api::{HttpRule, http_rule::Pattern};
@@ -18,8 +20,8 @@ pub struct Method {
     pub package: String,
     /// The request message.
     pub input: MessageDescriptor,
-    /// The reply message.
-    pub output: MessageDescriptor,
+    /// How its replies are printed.
+    pub(super) form: Form,
     /// The client sends a stream.
     pub client_streaming: bool,
     /// The server answers with a stream.
@@ -58,17 +60,17 @@ pub(super) enum Body {
 }
 
 impl Method {
-    pub(super) fn read(descriptor: &MethodDescriptor) -> Self {
+    pub(super) fn read(descriptor: &MethodDescriptor, layouts: Arc<Layouts>, id: LayoutId) -> Self {
         let output = descriptor.output();
         let only = output.fields().next().filter(|_| output.fields().len() == 1);
-        let bytes_reply = only.filter(|f| f.kind() == Kind::Bytes && !f.is_list());
+        let bytes_reply = only.filter(|f| f.kind() == Kind::Bytes && !f.is_list() && !is_json(f));
         let path = probity_proto::access::path(descriptor);
         Self {
             path: PathAndQuery::try_from(path).unwrap_or_else(|_| PathAndQuery::from_static("/")),
             package: descriptor.parent_service().package_name().to_owned(),
             input: descriptor.input(),
             bytes_reply,
-            output,
+            form: Form { layouts, id },
             client_streaming: descriptor.is_client_streaming(),
             server_streaming: descriptor.is_server_streaming(),
         }
@@ -153,6 +155,7 @@ fn pattern(rule: &HttpRule) -> Result<(http::Method, &str), String> {
 fn variable(schema: &Schema, root: MessageId, variable: &Variable) -> Result<String, String> {
     let path = FieldPath::resolve(schema, root, &variable.field)?;
     match path.leaf.content {
+        Content::Scalar(Scalar::Json) => Err(format!("{} is JSON, which no path can hold", variable.field)),
         Content::Scalar(_) if path.leaf.shape == Shape::One => Ok(path.canonical()),
         _ => Err(format!("{} is no single scalar field", variable.field)),
     }

@@ -1,14 +1,19 @@
 //! Scalar values out of text and JSON numbers, each within its range.
 
 use super::fault::quote;
+use super::scan;
 use super::schema::Scalar;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use prost_reflect::{EnumDescriptor, MapKey, Value};
+use serde_json::value::RawValue;
 
 /// The largest integer up to which every integer is a double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// How deep JSON in a URL may be nested.
+const MAX_DEPTH: usize = 64;
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -27,6 +32,7 @@ impl Scalar {
             Self::Bool => "true or false".to_owned(),
             Self::Text => "a string".to_owned(),
             Self::Bytes => "bytes in base64".to_owned(),
+            Self::Json => format!("JSON nested at most {MAX_DEPTH} deep"),
             Self::Enum(values) => format!("one of {}", names(values)),
         }
     }
@@ -45,6 +51,7 @@ impl Scalar {
                 _ => None,
             },
             Self::Bytes => bytes(text),
+            Self::Json => json(text),
             Self::Enum(values) => return enumerator(values, text).ok_or_else(|| self.not(&quote(text))),
             Self::F32 | Self::F64 => float_text(text).and_then(|number| self.float(number)),
             Self::I32 | Self::I64 | Self::U32 | Self::U64 => {
@@ -105,7 +112,7 @@ impl Scalar {
                 let number = i32::try_from(number).ok()?;
                 values.get_value(number).map(|_| Value::EnumNumber(number))
             }
-            Self::Bool | Self::Text | Self::Bytes => None,
+            Self::Bool | Self::Text | Self::Bytes | Self::Json => None,
         }
     }
 
@@ -151,6 +158,13 @@ fn bytes(text: &str) -> Option<Value> {
     let url_safe = text.bytes().any(|b| matches!(b, b'-' | b'_'));
     let decoded = if url_safe { URL_SAFE.decode(text) } else { STANDARD.decode(text) };
     decoded.ok().map(|bytes| Value::Bytes(bytes.into()))
+}
+
+/// The text itself, without the blanks around it.
+fn json(text: &str) -> Option<Value> {
+    let text = scan::text(text.as_bytes(), MAX_DEPTH).ok()?;
+    let value: &RawValue = serde_json::from_str(text).ok()?;
+    Some(Value::Bytes(value.get().to_owned().into()))
 }
 
 /// By name, or by a number the enum knows.
@@ -204,6 +218,12 @@ mod tests {
         check(&Scalar::Bytes, "-_8", Some(Value::Bytes(vec![251, 255].into())));
         check(&Scalar::Bytes, "A", None);
         check(&Scalar::Bytes, "A P8", None);
+        check(&Scalar::Json, r#" {"a":1e400} "#, Some(Value::Bytes(r#"{"a":1e400}"#.into())));
+        check(&Scalar::Json, "null", Some(Value::Bytes("null".into())));
+        check(&Scalar::Json, "", None);
+        check(&Scalar::Json, "{a:1}", None);
+        check(&Scalar::Json, "1 2", None);
+        check(&Scalar::Json, &"[".repeat(5_000), None);
         check(&kind(), "CASE_KIND_TENDER", Some(Value::EnumNumber(1)));
         check(&kind(), "2", Some(Value::EnumNumber(2)));
         check(&kind(), "tender", None);

@@ -61,6 +61,8 @@ pub(super) enum Scalar {
     Bool,
     Text,
     Bytes,
+    /// Bytes that are JSON text themselves.
+    Json,
     Enum(EnumDescriptor),
 }
 
@@ -98,7 +100,8 @@ impl Schema {
             kind => (Shape::One, kind),
         };
         let output_only = is_output_only(&descriptor);
-        Field { descriptor, shape, content: self.content(&kind), output_only }
+        let content = if is_json(&descriptor) { Content::Scalar(Scalar::Json) } else { self.content(&kind) };
+        Field { descriptor, shape, content, output_only }
     }
 
     fn content(&mut self, kind: &Kind) -> Content {
@@ -146,6 +149,19 @@ impl Scalar {
             Kind::String | Kind::Message(_) => Self::Text,
         }
     }
+}
+
+/// The field holds bytes with the option `(probity.common.v1.json) = true`; of a
+/// map, its values do.
+pub(super) fn is_json(field: &FieldDescriptor) -> bool {
+    let kind = match field.kind() {
+        Kind::Message(entry) if field.is_map() => entry.map_entry_value_field().kind(),
+        kind => kind,
+    };
+    let options = field.options();
+    let extension = field.parent_pool().get_extension_by_name("probity.common.v1.json");
+    let marked = extension.filter(|ext| options.has_extension(ext));
+    kind == Kind::Bytes && marked.is_some_and(|ext| options.get_extension(&ext).as_bool() == Some(true))
 }
 
 /// `google.api.field_behavior` holds OUTPUT_ONLY (3).

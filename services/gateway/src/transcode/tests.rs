@@ -6,6 +6,7 @@ use http::Method as Http;
 use prost_reflect::DynamicMessage;
 use std::sync::LazyLock;
 
+mod json_fields;
 mod laws;
 mod speed;
 
@@ -305,9 +306,9 @@ fn an_unknown_field_is_answered_with_the_known_ones() {
 fn replies_print_every_field_without_presence() {
     let method = SHOP.method("/shop.v1.ShopService/ListItems").expect("method");
     let mut out = Vec::new();
-    Reply::decode(method, bytes::Bytes::new()).expect("empty").write_json(&mut out).expect("json");
+    Reply::new(method, bytes::Bytes::new()).write_json(&mut out).expect("json");
     assert_eq!(String::from_utf8_lossy(&out), r#"{"items":[],"nextPageToken":""}"#);
-    let bad = Reply::decode(method, bytes::Bytes::from_static(b"\x0a\xff"));
+    let bad = Reply::new(method, bytes::Bytes::from_static(b"\x0a\xff")).write_json(&mut out);
     assert!(bad.is_err(), "a broken reply is an error and not a panic");
 }
 
@@ -315,8 +316,10 @@ fn replies_print_every_field_without_presence() {
 fn replies_of_bytes_can_be_taken_as_they_are() {
     let method = SHOP.method("/shop.v1.ShopService/ReadFile").expect("method");
     assert!(method.bytes_reply.is_some());
-    let reply = Reply::decode(method, bytes::Bytes::from_static(b"\x0a\x03abc")).expect("chunk");
-    assert_eq!(reply.into_bytes(method), "abc");
+    let reply = Reply::new(method, bytes::Bytes::from_static(b"\x0a\x03abc"));
+    assert_eq!(reply.into_bytes().as_deref(), Ok(&b"abc"[..]));
+    let broken = Reply::new(method, bytes::Bytes::from_static(b"\x0a\x09abc"));
+    assert!(broken.into_bytes().is_err());
     assert!(SHOP.method("/shop.v1.ShopService/GetItem").expect("method").bytes_reply.is_none());
 }
 
@@ -337,7 +340,9 @@ fn a_contract_that_cannot_be_carried_out_is_refused_at_start() {
     let check = |rule: &str, expect: &str| {
         let source = format!(
             r#"syntax = "proto3"; package bad.v1; import "google/api/annotations.proto";
-            message M {{ string name = 1; M child = 2; repeated string list = 3; }}
+            import "probity/common/v1/common.proto";
+            message M {{ string name = 1; M child = 2; repeated string list = 3;
+              bytes text = 4 [(probity.common.v1.json) = true]; }}
             service S {{
               rpc A(M) returns (M) {{ option (google.api.http) = {{ {rule} }}; }}
               rpc B(M) returns (M) {{ option (google.api.http) = {{ get: "/v1/b" }}; }}
@@ -356,6 +361,7 @@ fn a_contract_that_cannot_be_carried_out_is_refused_at_start() {
     check(r#"get: "/v1/b""#, "belongs to");
     check(r#"get: "/v1/{nope}""#, "no such field");
     check(r#"get: "/v1/{child}""#, "no single scalar");
+    check(r#"get: "/v1/{text}""#, "no path can hold");
     check(r#"get: "/v1/{list}""#, "no single scalar");
     check(r#"get: "/v1/{name.x}""#, "has no fields");
     check(r#"get: "/v1/a", body: "*""#, "takes no body");

@@ -25,7 +25,7 @@ fn a_call_of_two_kilobytes() {
         let found = transcoder.find(&Http::POST, "/v1/cases").unwrap_or_else(|miss| panic!("{miss:?}"));
         let request = transcoder.request(&found, &Parts { query: "", body: body.clone() }).expect("read");
         let mut out = Vec::with_capacity(reply.len() * 2);
-        Reply::decode(&found.rule.method, reply.clone()).expect("reply").write_json(&mut out).expect("json");
+        Reply::new(&found.rule.method, reply.clone()).write_json(&mut out).expect("json");
         written += request.len() + out.len();
     }
     let each = started.elapsed().as_secs_f64() * 1e6 / f64::from(ROUNDS);
