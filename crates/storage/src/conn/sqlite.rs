@@ -4,8 +4,9 @@
 //! connection. A statement that takes too long is stopped from inside: SQLite
 //! asks every few thousand steps whether its time is over.
 
-use super::{Control, Role, STATEMENTS, Wanted};
+use super::{Control, Failed, Role, STATEMENTS, Wanted};
 use crate::row::Set;
+use crate::rows::Guard;
 use crate::value::View;
 use crate::{Null, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -84,6 +85,26 @@ impl Link {
         Ok(set)
     }
 
+    /// One step a row: nothing is parsed or planned between two rows.
+    pub(super) fn execute_many<const N: usize>(
+        &mut self,
+        sql: &str,
+        rows: impl Iterator<Item = [Value; N]>,
+        guard: &mut Guard<'_, N>,
+    ) -> Result<u64, Failed> {
+        number_placeholders(sql, &mut self.text);
+        let mut statement = self.connection.prepare_cached(&self.text).map_err(Failed::Sqlite)?;
+        let mut changed = 0;
+        for row in rows {
+            guard.check(&row).map_err(Failed::Here)?;
+            self.clock.check().map_err(Failed::Sqlite)?;
+            bind(&mut statement, &row).map_err(Failed::Sqlite)?;
+            finish(&mut statement).map_err(Failed::Sqlite)?;
+            changed += self.connection.changes();
+        }
+        Ok(changed)
+    }
+
     pub(super) fn control(&mut self, control: Control) -> Result<(), Error> {
         self.stop_at(None);
         let statements: &[&str] = match control {
@@ -106,9 +127,7 @@ impl Link {
     }
 
     fn prepare(&mut self, sql: &str) -> Result<CachedStatement<'_>, Error> {
-        if self.clock.is_over() {
-            return Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None));
-        }
+        self.clock.check()?;
         number_placeholders(sql, &mut self.text);
         self.connection.prepare_cached(&self.text)
     }
@@ -181,6 +200,14 @@ impl Clock {
         let end = end.map(|end| end.saturating_duration_since(self.base).as_micros());
         let end = end.and_then(|end| u64::try_from(end).ok()).unwrap_or(Self::NEVER);
         self.end.store(end, Ordering::Relaxed);
+    }
+
+    /// An error as of a statement that was stopped.
+    fn check(&self) -> Result<(), Error> {
+        match self.is_over() {
+            true => Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)),
+            false => Ok(()),
+        }
     }
 
     fn is_over(&self) -> bool {
