@@ -7,6 +7,9 @@ const INSERT: &str = "INSERT INTO item (tenant, id, n, x, t, b) VALUES ($1, $2, 
 const UPSERT: &str = "INSERT INTO item (tenant, id, n) VALUES ($1, $2, $3)
     ON CONFLICT (tenant, id) DO UPDATE SET n = item.n + excluded.n";
 
+/// What a row of `item` keeps beside its key.
+type Columns<'a> = (i64, Option<f64>, Option<&'a str>, Option<&'a [u8]>);
+
 async fn many<const N: usize>(db: &Db, sql: &'static str, rows: Vec<[Value; N]>) -> Result<u64, Error> {
     db.write(move |tx| Box::pin(async move { tx.execute_many(sql, rows).await })).await
 }
@@ -50,7 +53,7 @@ pub(super) async fn rows(db: &Db) -> Outcome {
         stored(db, count).await?;
     }
     let long = "ü'\"\\{},NULL\r\n\u{1F600}".repeat(100);
-    let values: [(i64, Option<f64>, Option<&str>, Option<&[u8]>); 4] = [
+    let values: [Columns<'_>; 4] = [
         (i64::MIN, Some(f64::MAX), Some(""), Some(b"")),
         (i64::MAX, Some(-0.1), Some(&long), Some(b"\0\xff")),
         (0, None, Some("NULL"), None),

@@ -215,3 +215,89 @@ impl Clock {
         end != Self::NEVER && self.base.elapsed().as_micros() >= u128::from(end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args;
+
+    fn open(dir: &tempfile::TempDir) -> Link {
+        let path = dir.path().join("a.db");
+        std::fs::File::create(&path).unwrap();
+        Link::open(&path, Role::Writer, Duration::from_millis(1)).unwrap()
+    }
+
+    #[test]
+    fn placeholders_are_numbers() {
+        let check = |sql: &str, expect: &str| {
+            let mut numbered = "left over".to_owned();
+            number_placeholders(sql, &mut numbered);
+            assert_eq!(numbered, expect);
+        };
+        check("SELECT 1", "SELECT 1");
+        check("SELECT $2, $1, $2", "SELECT ?2, ?1, ?2");
+        check("SELECT '$1', $10 || 'it''s $2'", "SELECT '$1', ?10 || 'it''s $2'");
+        check("", "");
+    }
+
+    #[test]
+    fn settings_are_as_they_must_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = open(&dir);
+        let check = |setting: &str, expect: &str| {
+            let value: rusqlite::types::Value =
+                link.connection.pragma_query_value(None, setting, |row| row.get(0)).unwrap();
+            assert_eq!(format!("{value:?}"), expect, "{setting}");
+        };
+        check("journal_mode", "Text(\"wal\")");
+        check("synchronous", "Integer(2)");
+        check("foreign_keys", "Integer(1)");
+        check("page_size", "Integer(4096)");
+        check("wal_autocheckpoint", "Integer(1000)");
+    }
+
+    #[test]
+    fn a_statement_is_stopped_when_its_time_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut link = open(&dir);
+        let endless =
+            "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT COUNT(*) FROM c";
+        link.stop_at(Some(Instant::now() + Duration::from_millis(20)));
+        let error = link.query(endless, &[], Wanted::All).unwrap_err();
+        assert!(is_interrupt(&error), "{error}");
+        let error = link.execute("CREATE TABLE t (a TEXT)", &[]).unwrap_err();
+        assert!(is_interrupt(&error), "what follows has no time left: {error}");
+        link.stop_at(None);
+        link.execute("CREATE TABLE t (a TEXT)", &[]).unwrap();
+    }
+
+    /// SQLite may end a transaction by itself: nothing must go on as if it had not.
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut link = open(&dir);
+        link.script("CREATE TABLE t (a BYTEA); PRAGMA max_page_count = 8").unwrap();
+        link.control(Control::Begin).unwrap();
+        assert!(link.in_transaction());
+        let insert = "INSERT INTO t (a) VALUES ($1)";
+        let error = link.execute(insert, &args![vec![1_u8; 100_000]]).unwrap_err();
+        let error = crate::Error::from_sqlite(&"a.db".into(), error);
+        assert!(matches!(error, crate::Error::Full { .. }), "{error:?}");
+        if link.in_transaction() {
+            link.control(Control::RollBack).unwrap();
+        }
+        link.execute(insert, &args![vec![1_u8; 10]]).unwrap();
+    }
+
+    #[test]
+    fn a_busy_file_is_a_conflict() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut one, path) = (open(&dir), dir.path().join("a.db"));
+        let mut two = Link::open(&path, Role::Writer, Duration::from_millis(1)).unwrap();
+        one.control(Control::Begin).unwrap();
+        let error = crate::Error::from_sqlite(&"a.db".into(), two.control(Control::Begin).unwrap_err());
+        assert!(matches!(error, crate::Error::Conflict { .. }), "{error:?}");
+        one.control(Control::Commit).unwrap();
+        two.control(Control::Begin).unwrap();
+    }
+}
