@@ -308,8 +308,8 @@ impl Scheduler {
         open
     }
 
-    /// Makes tasks ready whose lease ran out, and names them: at most
-    /// [`MOVED_PER_CALL`], so call again while it names as many.
+    /// Moves what became due. Tasks whose lease ran out are ready again, and are
+    /// named: at most [`MOVED_PER_CALL`], so call again while it names as many.
     pub fn expire(&mut self, now: Micros) -> Vec<TaskId> {
         let due = self.leased.range(..=(now, TaskId([0xff; 16]))).take(MOVED_PER_CALL);
         let due: Vec<_> = due.map(|(_, id)| *id).collect();
@@ -321,6 +321,7 @@ impl Scheduler {
                 self.place(entry, None, now);
             }
         }
+        self.advance(now);
         due
     }
 

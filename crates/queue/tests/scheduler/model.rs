@@ -361,6 +361,7 @@ impl Model {
         let at: Vec<_> = (0..self.rows.len()).filter(|at| due(&self.rows[*at])).collect();
         let mut expect: Vec<TaskId> = at.iter().map(|at| self.rows[*at].task.id).collect();
         at.into_iter().for_each(|at| self.place(at, None));
+        self.promote();
         let mut expired = real.expire(self.now);
         expired.sort();
         expect.sort();
