@@ -5,6 +5,7 @@ local calls = {}
 function calls.offer()
   local id, name, owner, rank, key, unique, not_before, payload =
     arg(), arg(), arg(), number(), maybe(arg()), maybe(arg()), maybe(arg()), arg()
+  advance(queue(name))
   if call('EXISTS', task_key(id)) == 1 then return id end
   local twin = unique and call('HGET', P .. 'unique:' .. name .. ':' .. owner, unique)
   if twin then return twin end
@@ -31,7 +32,7 @@ function calls.take()
   local worker, credits, names, open, leases = arg(), number(), {}, {}, {}
   for i = 1, number() do
     names[i] = arg()
-    refresh(queue(names[i]))
+    expire(queue(names[i]))
   end
   all.calls = all.calls + 1
   for i = 1, #names do
@@ -82,9 +83,10 @@ function calls.release()
   local task, q, t = held()
   local not_before = tonumber(arg())
   if not task then return 0 end
+  advance(q)
   unlease(q, t, task)
   count(q.f, 'released')
-  place(q, t, task, not_before)
+  place(q, t, task, not_before, min(task.at, now))
   ring(q, 1)
   return 1
 end
@@ -142,7 +144,7 @@ end
 
 function calls.stats()
   local q = queue(arg())
-  refresh(q)
+  expire(q)
   local f, since = q.f, oldest(q)
   local answer = { since > 0 and max(now - since, 0) or -1, call('ZCARD', P .. 'delayed:' .. q.name) }
   for _, field in ipairs({ 'ready0', 'ready1', 'ready2', 'ready3', 'blocked', 'running', 'paused',

@@ -331,7 +331,8 @@ local function set(task, state, at)
   call('HSET', task_key(task.id), 'state', state, 'at', at, 's', task.seq)
 end
 
-local function place(q, t, task, not_before)
+-- Among the delayed, or in line: ready since then.
+local function place(q, t, task, not_before, since)
   if not_before and not_before > now then
     task.seq = 0
     set(task, 'delayed', not_before)
@@ -341,7 +342,7 @@ local function place(q, t, task, not_before)
       q.f.seq = q.f.seq + 1
       task.seq = q.f.seq
     end
-    set(task, 'ready', now)
+    set(task, 'ready', since or now)
     insert(q, t, task)
   end
 end
@@ -368,24 +369,31 @@ end
 local function due(kind, q) return call('ZRANGEBYSCORE', P .. kind .. ':' .. q.name, '-inf', now, 'LIMIT', 0, MOVED) end
 
 -- Moves what became due; nothing more becomes due within one run.
-local function refresh(q)
-  if q.fresh or not q.exists then return end
-  q.fresh = true
-  for _, id in ipairs(due('leased', q)) do
-    local task, _, t = open_task(q.name, id)
-    unlease(q, t, task)
-    count(q.f, 'expired')
-    place(q, t, task)
-  end
+local function advance(q)
+  if q.advanced or not q.exists then return end
+  q.advanced = true
   for _, id in ipairs(due('delayed', q)) do
     local task, _, t = open_task(q.name, id)
     call('ZREM', P .. 'delayed:' .. q.name, id)
-    place(q, t, task)
+    place(q, t, task, nil, task.at)
   end
   for _, name in ipairs(due('timers', q)) do
     call('ZREM', P .. 'timers:' .. q.name, name)
     wake(q, tenant(q, name))
   end
+end
+
+-- The same, after the leases that ran out.
+local function expire(q)
+  if q.expired or not q.exists then return end
+  q.expired = true
+  for _, id in ipairs(due('leased', q)) do
+    local task, _, t = open_task(q.name, id)
+    unlease(q, t, task)
+    count(q.f, 'expired')
+    place(q, t, task, nil, task.at)
+  end
+  advance(q)
 end
 
 -- ------------------------------------------------------------- queues
