@@ -26,6 +26,21 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Connections: the lane's, and one for questions about the server.
 const CONNECTIONS: usize = 2;
 
+/// What a server answers that will work again by itself or by an operator's
+/// hand; see "Simple errors" in the specification of the Redis protocol.
+const PASSING: [&str; 10] = [
+    "LOADING",
+    "BUSY",
+    "MASTERDOWN",
+    "READONLY",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+    "NOSCRIPT",
+];
+
 /// A server and how to reach it.
 pub(super) struct Link {
     pub(super) client: Client,
@@ -90,9 +105,10 @@ impl Link {
         if error.is_timeout() {
             return Error::Timeout { server: Arc::clone(&self.server), limit: self.timeout };
         }
-        let refused = !error.is_io_error()
-            && matches!(error.kind(), redis::ErrorKind::Server(redis::ServerErrorKind::ResponseError));
-        if refused { self.odd(&error.to_string()) } else { self.away(error) }
+        match error.code() {
+            Some(code) if !PASSING.contains(&code) => self.odd(&error.to_string()),
+            _ => self.away(error),
+        }
     }
 }
 
