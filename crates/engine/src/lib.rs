@@ -21,6 +21,7 @@ pub mod execution;
 pub mod expr;
 pub mod fact;
 pub mod schema;
+pub mod render;
 pub mod value;
 
 pub use case::CaseState;
