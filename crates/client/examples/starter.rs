@@ -1,6 +1,8 @@
 //! Starts the workflow `screening` and waits for its result:
 //! `PROBITY_TOKEN=… cargo run -p probity-client --example starter -- "Shell Trading Ltd"`.
 
+#![allow(clippy::print_stdout)] // a tool for the terminal
+
 use probity_client::{Client, output};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -13,5 +15,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = client.start("screening").input(&json!({"supplier": supplier}));
     let execution = start.wait(Duration::from_secs(30)).send().await?;
     let result: Value = output(&execution)?;
-    Ok(println!("{} {} {result}", execution.name, execution.status().as_str_name()))
+    println!("{} {} {result}", execution.name, execution.status().as_str_name());
+    Ok(())
 }

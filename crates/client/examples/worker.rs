@@ -1,6 +1,8 @@
 //! Does the tasks of the queue `screening`:
 //! `PROBITY_TOKEN=… cargo run -p probity-client --example worker`.
 
+#![allow(clippy::print_stdout)] // a tool for the terminal
+
 use probity_client::{Client, Failure, Task, Worker};
 use serde_json::{Value, json};
 
@@ -16,5 +18,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::connect(&server, &std::env::var("PROBITY_TOKEN")?).await?;
     let worker = Worker::new(client).queue("screening").concurrency(64).handler("screen", screen);
     let summary = worker.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
-    Ok(eprintln!("{} tasks done", summary.acknowledged))
+    println!("{} tasks done", summary.acknowledged);
+    Ok(())
 }
