@@ -30,7 +30,7 @@ const MOST_QUEUES: usize = 64;
 /// Most types of task one worker does.
 const MOST_TYPES: usize = 256;
 /// Most tasks at once.
-const MOST_AT_ONCE: usize = 100_000;
+const MOST_AT_ONCE: usize = 10_000;
 /// Longest name.
 const LONGEST_NAME: usize = 128;
 

@@ -12,11 +12,15 @@ mod raw;
 use crate::case::CaseState;
 use crate::expr::Expr;
 use crate::fact::Outcome;
+use crate::schema::{InputError, MAX_INPUT, Schema};
+use crate::value::{is_larger, written};
 use probity_types::CaseKind;
 use probity_types::retry::RetryPolicy;
 use prost_reflect::MessageDescriptor;
 use serde_json::Value as Json;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Largest source in bytes.
@@ -66,7 +70,24 @@ pub struct Definition {
     /// The step whose output has the number of findings.
     pub findings_from: Option<usize>,
     /// How the case ends when every step is done: the first rule that holds.
+    /// Empty when it is not a definition for cases.
     pub verdict: Vec<VerdictRule>,
+    /// What an input must look like, when that is said.
+    pub input_schema: Option<Schema>,
+    /// What an execution that is not a case gives.
+    pub output: Option<Output>,
+    /// The steps no other step needs.
+    pub last: Vec<usize>,
+    index: HashMap<String, usize>,
+}
+
+/// What an execution that is not a case gives.
+#[derive(Debug)]
+pub enum Output {
+    /// The value of one expression.
+    One(Expr),
+    /// Named values.
+    Fields(Vec<(String, Expr)>),
 }
 
 /// A step.
@@ -90,14 +111,16 @@ pub struct Step {
     pub on_error: OnError,
     /// How it is taken back.
     pub compensate: Option<CallSpec>,
+    /// What an answer must look like, when that is said.
+    pub output_schema: Option<Schema>,
     /// Its output when it is skipped.
-    pub default_output: Json,
+    pub default_output: Arc<Json>,
 }
 
 /// What a step does.
 #[derive(Debug)]
 pub enum Action {
-    /// Calls a method.
+    /// Calls a method, or has a worker do a task.
     Call(CallSpec),
     /// Ends the execution as failed, for a reason.
     Fail(Expr),
@@ -115,10 +138,37 @@ pub enum Action {
 /// A call and its message.
 #[derive(Debug)]
 pub struct CallSpec {
-    /// `package.Service/Method`.
-    pub method: String,
+    /// Who does it.
+    pub target: Target,
     /// The fields of the message.
     pub input: Vec<(String, Expr)>,
+}
+
+/// Who does what a step asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A service of the platform: `package.Service/Method`.
+    Method(String),
+    /// A worker that takes tasks from a queue.
+    Task {
+        /// The type of the task.
+        kind: String,
+        /// The queue it waits in.
+        queue: String,
+    },
+    /// Another definition, by its name.
+    Workflow(String),
+}
+
+impl Target {
+    /// How people read it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Method(name) | Self::Workflow(name) => name,
+            Self::Task { kind, .. } => kind,
+        }
+    }
 }
 
 /// What happens when the attempts of a step are used up.
@@ -153,20 +203,50 @@ impl Definition {
         compile::compile(source, catalog)
     }
 
+    /// Whether it is for cases; plain executions run on the others.
+    #[must_use]
+    pub const fn is_case(&self) -> bool {
+        !self.verdict.is_empty()
+    }
+
     /// The index of a step.
     #[must_use]
     pub fn index(&self, id: &str) -> Option<usize> {
-        self.steps.iter().position(|step| step.id == id)
+        self.index.get(id).copied()
     }
 
-    /// The methods its steps call.
-    pub fn methods(&self) -> impl Iterator<Item = &str> {
+    /// Checks an input before anything is stored.
+    ///
+    /// # Errors
+    /// Everything that does not fit `input_schema`, at most 20 things, each with
+    /// its place; or that it has more than [`MAX_INPUT`] bytes.
+    pub fn check_input(&self, input: &Json) -> Result<(), Vec<InputError>> {
+        if is_larger(input, MAX_INPUT) {
+            let size = written(input);
+            let message = format!(
+                "the input has {size} bytes; at most {MAX_INPUT} are allowed: hand it over as a document"
+            );
+            return Err(vec![InputError { pointer: String::new(), message }]);
+        }
+        self.input_schema.as_ref().map_or(Ok(()), |schema| schema.check(input))
+    }
+
+    /// What its steps call, and what takes them back.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.steps.iter().flat_map(|step| {
             let call = match &step.action {
                 Action::Call(call) => Some(call),
                 _ => None,
             };
-            call.into_iter().chain(&step.compensate).map(|call| call.method.as_str())
+            call.into_iter().chain(&step.compensate).map(|call| &call.target)
+        })
+    }
+
+    /// The methods its steps call.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.targets().filter_map(|target| match target {
+            Target::Method(name) => Some(name.as_str()),
+            _ => None,
         })
     }
 }

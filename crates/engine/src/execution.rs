@@ -4,14 +4,18 @@
 //! never changes state but through facts; `back.rs` takes back what was done.
 
 mod back;
+mod opening;
 mod state;
 mod turn;
 
-pub use state::{Execution, Opening, Status, StepState, StepStatus};
+pub use crate::fact::Parent;
+pub use opening::{Opening, What};
+pub use state::{Execution, Status, StepState, StepStatus};
 
 use crate::fact::{Disposition, Fact};
 use probity_types::Micros;
 use serde_json::Value as Json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What happens to an execution.
@@ -21,6 +25,8 @@ pub enum Event {
     CallEnded {
         /// The step.
         step: usize,
+        /// The item, when the step runs for each of a list.
+        item: Option<u32>,
         /// The attempt.
         attempt: u32,
         /// Whether it was the compensation of the step.
@@ -80,16 +86,18 @@ pub struct CallFailure {
 /// What is to be done once the facts are stored.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Call a method.
+    /// Make the call of a step: its [`Target`](crate::Target) says to whom.
     Call {
         /// The step.
         step: usize,
+        /// The item, when the step runs for each of a list.
+        item: Option<u32>,
         /// The attempt.
         attempt: u32,
         /// Whether it is the compensation of the step.
         compensation: bool,
         /// The message as JSON.
-        input: Json,
+        input: Arc<Json>,
         /// Idempotency key below the execution: the same for every attempt.
         key: String,
     },

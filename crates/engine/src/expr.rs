@@ -1,16 +1,22 @@
 //! CEL expressions: compiled once, with what they refer to and what they give.
 //!
-//! The rest of the crate knows nothing of the `cel` crate but [`cel::Value`]; its
-//! API changes with each minor version and stays behind this file. `cel` has no
-//! type checker; ours walks the tree over the descriptors of the called methods
-//! and refuses what is certainly wrong, leaving to run time what it cannot tell.
+//! The rest of the crate knows nothing of the `cel` crate; its API changes with
+//! each minor version and stays behind this file and `value`. `cel` has no type
+//! checker; ours walks the tree over the descriptors of the called methods and the
+//! schemas, and refuses what is certainly wrong, leaving to run time what it
+//! cannot tell.
 
+mod env;
 mod infer;
 
+pub use env::Variables;
 pub use infer::{Scope, Type};
 
-use cel::common::ast::{EntryExpr, Expr as Ast, IdedExpr};
-use cel::{Context, Program, Value};
+use crate::value::to_json;
+use cel::common::ast::{EntryExpr, Expr as Ast, IdedExpr, LiteralValue};
+use cel::{Context, Program};
+use env::{Resolver, follow};
+use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
@@ -23,25 +29,27 @@ pub const MAX_DEPTH: usize = 16;
 /// more than most expressions do.
 static STANDARD: LazyLock<Arc<cel::Env>> = LazyLock::new(|| Arc::new(cel::Env::stdlib()));
 
-/// A compiled expression.
+/// A compiled expression. Cheap to clone.
 #[derive(Clone)]
 pub struct Expr {
-    source: String,
+    source: Arc<str>,
     program: Arc<Program>,
+    short: Short,
+}
+
+/// Most expressions of a definition are a path or a text; these are answered
+/// without the interpreter.
+#[derive(Clone)]
+enum Short {
+    No,
+    Path(Arc<[String]>),
+    Value(Json),
 }
 
 impl std::fmt::Debug for Expr {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Expr({})", self.source)
     }
-}
-
-/// What an expression can see: the case and the steps before.
-pub struct Env<'a> {
-    /// `case`.
-    pub case: &'a Value,
-    /// `steps`.
-    pub steps: Value,
 }
 
 impl Expr {
@@ -64,7 +72,8 @@ impl Expr {
             let what = first.map_or_else(|| "it cannot be read".to_owned(), |e| e.msg.clone());
             format!("this is no CEL expression: {what}{place}")
         })?;
-        Ok(Self { source: source.to_owned(), program: Arc::new(program) })
+        let short = short(&program.expression().expr);
+        Ok(Self { source: source.into(), program: Arc::new(program), short })
     }
 
     /// The text.
@@ -73,25 +82,37 @@ impl Expr {
         &self.source
     }
 
-    /// The value in an environment.
+    /// The value, as JSON.
     ///
     /// # Errors
     /// Says what went wrong and in which expression.
-    pub fn evaluate(&self, env: &Env<'_>) -> Result<Value, String> {
+    pub fn evaluate(&self, variables: &dyn Variables) -> Result<Json, String> {
+        match &self.short {
+            Short::Value(value) => return Ok(value.clone()),
+            Short::Path(path) => {
+                if let Some(found) = follow(variables, path.iter().map(String::as_str)) {
+                    return Ok(found.clone());
+                }
+            }
+            Short::No => {}
+        }
+        let failed = |e: String| format!("{}: {e}", self.source);
+        let resolver = Resolver(variables);
         let mut context = Context::with_env(STANDARD.clone());
-        context.add_variable_from_value("case", env.case.clone());
-        context.add_variable_from_value("steps", env.steps.clone());
-        self.program.execute(&context).map_err(|e| format!("{}: {e}", self.source))
+        context.set_variable_resolver(&resolver);
+        let value = cel::Value::resolve_val(self.program.expression(), &context)
+            .map_err(|e| failed(e.to_string()))?;
+        to_json(&*value).map_err(failed)
     }
 
     /// The value as a truth value.
     ///
     /// # Errors
     /// As [`Expr::evaluate`], and when it is something else.
-    pub fn evaluate_bool(&self, env: &Env<'_>) -> Result<bool, String> {
-        match self.evaluate(env)? {
-            Value::Bool(value) => Ok(value),
-            other => Err(format!("{} gave {other:?}, not true or false", self.source)),
+    pub fn evaluate_bool(&self, variables: &dyn Variables) -> Result<bool, String> {
+        match self.evaluate(variables)? {
+            Json::Bool(value) => Ok(value),
+            other => Err(format!("{} gave {other}, not true or false", self.source)),
         }
     }
 
@@ -99,10 +120,10 @@ impl Expr {
     ///
     /// # Errors
     /// As [`Expr::evaluate`], and when it is something else.
-    pub fn evaluate_text(&self, env: &Env<'_>) -> Result<String, String> {
-        match self.evaluate(env)? {
-            Value::String(value) => Ok(value.to_string()),
-            other => Err(format!("{} gave {other:?}, not a text", self.source)),
+    pub fn evaluate_text(&self, variables: &dyn Variables) -> Result<String, String> {
+        match self.evaluate(variables)? {
+            Json::String(value) => Ok(value),
+            other => Err(format!("{} gave {other}, not a text", self.source)),
         }
     }
 
@@ -139,6 +160,27 @@ impl Expr {
     /// with a value an enum does not have, operands that never fit.
     pub fn infer(&self, scope: &Scope<'_>) -> Result<Type, String> {
         infer::infer(self.program.expression(), scope)
+    }
+}
+
+fn short(expr: &Ast) -> Short {
+    match expr {
+        Ast::Literal(LiteralValue::String(text)) => Short::Value(Json::String(text.inner().to_owned())),
+        Ast::Literal(LiteralValue::Boolean(value)) => Short::Value(Json::Bool(*value.inner())),
+        Ast::Literal(LiteralValue::Int(value)) => Short::Value((*value.inner()).into()),
+        _ => path(expr).map_or(Short::No, |path| Short::Path(path.into())),
+    }
+}
+
+fn path(expr: &Ast) -> Option<Vec<String>> {
+    match expr {
+        Ast::Ident(name) => Some(vec![name.clone()]),
+        Ast::Select(select) if !select.test => {
+            let mut path = path(&select.operand.expr)?;
+            path.push(select.field.clone());
+            Some(path)
+        }
+        _ => None,
     }
 }
 
@@ -204,13 +246,31 @@ fn visit_entry(entry: &EntryExpr, f: &mut impl FnMut(&IdedExpr)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::to_cel;
     use serde_json::json;
 
-    fn evaluate(source: &str) -> Result<serde_json::Value, String> {
-        let case = to_cel(&json!({"kind": "CASE_KIND_TENDER", "documents": ["documents/a"]}));
-        let steps = to_cel(&json!({"triage": {"band": "BAND_SPAM", "probability": 0.9, "count": 3}}));
-        crate::value::to_json(&Expr::compile(source)?.evaluate(&Env { case: &case, steps })?)
+    struct World {
+        case: Json,
+        triage: Json,
+    }
+
+    impl Variables for World {
+        fn variable(&self, name: &str) -> Option<&Json> {
+            (name == "case").then_some(&self.case)
+        }
+        fn step(&self, id: &str) -> Option<&Json> {
+            (id == "triage").then_some(&self.triage)
+        }
+        fn steps(&self) -> Vec<(&str, &Json)> {
+            vec![("triage", &self.triage)]
+        }
+    }
+
+    fn evaluate(source: &str) -> Result<Json, String> {
+        let world = World {
+            case: json!({"kind": "CASE_KIND_TENDER", "documents": ["documents/a"]}),
+            triage: json!({"band": "BAND_SPAM", "probability": 0.9, "count": 3, "deep": {"er": [1, {"x": null}]}}),
+        };
+        Expr::compile(source)?.evaluate(&world)
     }
 
     #[test]
@@ -223,6 +283,13 @@ mod tests {
         check("case.documents.map(d, d + '!')", json!(["documents/a!"]));
         check("{'a': size(case.documents)}", json!({"a": 1}));
         check("['x'].exists(r, r == 'x')", json!(true));
+        check("steps.triage.deep.er", json!([1, {"x": null}]));
+        check("steps.triage.deep.er[1].x == null", json!(true));
+        check("has(steps.triage.deep.or) || has(steps.nothing)", json!(false));
+        check("size(steps)", json!(1));
+        check("case.documents.all(case, case.startsWith('documents/'))", json!(true));
+        check("-3 + size('a')", json!(-2));
+        check("'text'", json!("text"));
     }
 
     #[test]
@@ -233,6 +300,8 @@ mod tests {
         };
         check("1 +", "column");
         check("steps.nothing.band", "nothing");
+        check("steps.triage.bands", "bands");
+        check("unknown", "unknown");
         check(&"(".repeat(5_000), "at most");
         check(&"[".repeat(2_000), "nested");
         check(&"!".repeat(2_000), "nested");

@@ -8,6 +8,7 @@ use crate::case::CaseState;
 use probity_types::CaseKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use std::sync::Arc;
 
 /// What a person decided about a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +98,18 @@ impl Ending {
     }
 }
 
+/// The step of another execution that one was started by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// `cases/<id>` or `executions/<id>`.
+    pub execution: String,
+    /// The step.
+    pub step: String,
+    /// The item of the step, when it runs for each of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<u32>,
+}
+
 /// One decided thing. The tag is the `type` of the history event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -123,6 +136,28 @@ pub enum Fact {
         /// Content hash of the definition.
         version: String,
     },
+    /// An execution that is not a case exists.
+    #[serde(rename = "execution.started")]
+    ExecutionStarted {
+        /// `executions/<id>`.
+        execution: String,
+        /// Name of the definition.
+        definition: String,
+        /// Content hash of the definition.
+        version: String,
+        /// What it was started with.
+        #[serde(default)]
+        input: Arc<Json>,
+        /// 1 (low) to 4 (critical).
+        priority: u8,
+        /// Who started it.
+        owner: String,
+        /// The roles the owner had.
+        owner_roles: probity_types::Roles,
+        /// The step that started it, where one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<Parent>,
+    },
     /// The case went from one state to the next.
     #[serde(rename = "case.transition")]
     CaseMoved {
@@ -144,7 +179,7 @@ pub enum Fact {
         /// Counted from 1.
         attempt: u32,
         /// The message, as JSON.
-        input: Json,
+        input: Arc<Json>,
     },
     /// A step answered.
     #[serde(rename = "step.completed")]
@@ -154,7 +189,7 @@ pub enum Fact {
         /// The attempt that answered.
         attempt: u32,
         /// The answer, as JSON.
-        output: Json,
+        output: Arc<Json>,
     },
     /// An attempt failed.
     #[serde(rename = "step.attempt_failed")]
@@ -247,7 +282,7 @@ pub enum Fact {
         /// Counted from 1.
         attempt: u32,
         /// The message, as JSON.
-        input: Json,
+        input: Arc<Json>,
     },
     /// A step was taken back.
     #[serde(rename = "compensation.completed")]
@@ -287,6 +322,9 @@ pub enum Fact {
         ending: Ending,
         /// Why, when it did not end as defined.
         reason: String,
+        /// What it gives, when it is not a case and ended as defined.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Arc<Json>>,
     },
 }
 
@@ -296,6 +334,7 @@ impl Fact {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::CaseOpened { .. } => "case.opened",
+            Self::ExecutionStarted { .. } => "execution.started",
             Self::CaseMoved { .. } => "case.transition",
             Self::StepScheduled { .. } => "step.scheduled",
             Self::StepCompleted { .. } => "step.completed",
@@ -348,6 +387,7 @@ impl Fact {
             | Self::CompensationFailed { step, .. } => Some(step),
             Self::CaseMoved { step, .. } => step.as_deref(),
             Self::CaseOpened { .. }
+            | Self::ExecutionStarted { .. }
             | Self::CompensationStarted { .. }
             | Self::Decided { .. }
             | Self::Ended { .. } => None,
@@ -372,6 +412,7 @@ impl Fact {
     pub fn reason(&self) -> String {
         match self {
             Self::CaseOpened { subject, owner, .. } => format!("{owner} opened it: {subject}"),
+            Self::ExecutionStarted { owner, .. } => format!("{owner} started it"),
             Self::CaseMoved { reason, .. }
             | Self::StepSkipped { reason, .. }
             | Self::ApprovalRequested { reason, .. }

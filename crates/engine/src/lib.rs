@@ -20,10 +20,14 @@ pub mod definition;
 pub mod execution;
 pub mod expr;
 pub mod fact;
+pub mod schema;
 pub mod value;
 
 pub use case::CaseState;
-pub use definition::{Catalog, Definition, DefinitionError, MethodSpec, Step};
-pub use execution::{CallFailure, Command, Event, Execution, Opening, Refusal, Status, StepStatus, Turn};
+pub use definition::{Catalog, Definition, DefinitionError, MethodSpec, Step, Target};
+pub use execution::{
+    CallFailure, Command, Event, Execution, Opening, Parent, Refusal, Status, StepStatus, Turn, What,
+};
 pub use fact::{Disposition, Fact, Outcome};
 pub use probity_types::CaseKind;
+pub use schema::InputError;

@@ -45,7 +45,7 @@ fn shapes_are_refused() {
     check("", 1, "end of input");
     check("name: [", 1, "");
     check(&steps("  - id: a\n    cal: x\n"), 4, "cal");
-    check(&steps("  - id: a\n"), 3, "exactly one of `call`, `fail` and `wait`");
+    check(&steps("  - id: a\n"), 3, "exactly one of `call`, `task`, `fail` and `wait`");
     check(&steps(&format!("  - id: a\n{CALL}    fail: \"'x'\"\n")), 3, "exactly one");
     check(&steps("  - id: a\n    wait: {}\n"), 3, "exactly one of `approval` and `timer`");
     check(&steps(&format!("  - id: Big\n{CALL}")), 3, "no step id");
@@ -152,6 +152,34 @@ fn ends_are_refused() {
     check(&format!("findings_from: b\n{one}{END}"), 1, "no step \"b\"");
     check(&format!("findings_from: a\n{one}{END}"), 1, "no field finding_count");
     check(&format!("kind: offer\n{one}{END}"), 1, "no kind of case");
+}
+
+#[test]
+fn plain_definitions_are_refused() {
+    let with = |setting: &str| format!("{HEAD}  - id: a\n    task: work\n    {setting}\n");
+    assert!(Definition::compile(&with("input: {x: input.anything.at.all}"), &Contracts).is_ok());
+    check(&with("state: pending"), 5, "add `verdict`");
+    check(&format!("kind: tender\n{}", with("queue: q")), 1, "add `verdict`");
+    check(&with("queue: Q"), 5, "no name of a queue");
+    check(&with("input: {x: case.name}"), 5, "there are `input`, `execution` and `steps`");
+    check(&with("input: {x: execution.kind}"), 5, "no field \"kind\"");
+    check(&with("output_schema: {type: strin}"), 5, "no JSON Schema");
+    check(&with("output_schema: {$ref: 'http://example.org/x'}"), 5, "leads outside");
+    check(&with("compensate: {queue: q}"), 3, "exactly one of `call` and `task`");
+    check(&with("").replace("task: work", "task: ä"), 4, "no type of task");
+    check(&format!("{}output: steps.b.x\n", with("")), 6, "not upstream");
+    check(&format!("{}output: {{x: nothing}}\n", with("")), 6, "not known here");
+    let typed = format!(
+        "input_schema: {{type: object, properties: {{n: {{type: integer}}}}, additionalProperties: false}}\n{}",
+        with("when: input.n == 'x'")
+    );
+    check(&typed, 6, "is compared with");
+    check(&typed.replace("input.n == 'x'", "input.m == 1"), 6, "no field \"m\"");
+    let case = format!("{HEAD}  - id: a\n{CALL}{END}");
+    check(&format!("input_schema: {{}}\n{case}"), 1, "remove one of the two");
+    check(&format!("{case}output: \"1\"\n"), 8, "remove one of the two");
+    check(&steps(&format!("  - id: a\n{CALL}    queue: q\n")), 6, "belongs to `task`");
+    check(&steps(&format!("  - id: a\n{CALL}    output_schema: {{}}\n")), 6, "belongs to `task`");
 }
 
 proptest! {

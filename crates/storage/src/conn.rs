@@ -1,23 +1,19 @@
 //! One connection to either database, and how it is made.
-//!
-//! SQLite: WAL, every commit synced, foreign keys on. PostgreSQL: the schema in
-//! front of the search path, time limits set on the server as well, so that a
-//! frozen client cannot keep its locks.
+
+mod postgres;
+mod sqlite;
 
 use crate::config::{Backend, DbConfig, Target, redacted};
-use crate::{Error, Null, Row, Value};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Encode, Executor, Postgres, Sqlite, Type};
+use crate::{Error, Row, Value};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Statements longer than this are reported in the log.
 const SLOW: Duration = Duration::from_secs(1);
 /// Prepared statements kept a connection.
 const STATEMENTS: usize = 256;
-/// SQLite cuts its log back to this size after a checkpoint.
-const JOURNAL_BYTES: &str = "67108864";
 
 /// Makes connections.
 #[derive(Debug, Clone)]
@@ -25,14 +21,14 @@ pub(crate) struct Connector {
     options: Options,
     schema: Arc<str>,
     database: Arc<str>,
-    statement_timeout_ms: u64,
+    statement_timeout: Duration,
     connect_timeout: Duration,
 }
 
 #[derive(Debug, Clone)]
 enum Options {
-    Sqlite(Box<SqliteConnectOptions>),
-    Postgres(Box<PgConnectOptions>),
+    Sqlite { path: PathBuf, busy_timeout: Duration },
+    Postgres(postgres::Options),
 }
 
 /// What a connection is for.
@@ -42,15 +38,38 @@ pub(crate) enum Role {
     Writer,
 }
 
+/// How many rows of an answer are of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    All,
+    First,
+}
+
+/// What begins and ends transactions and their savepoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Control {
+    Begin,
+    /// Begins, and opens the savepoint of the first operation.
+    BeginWithSavepoint,
+    /// Keeps what an operation did and opens the savepoint of the next one.
+    Keep,
+    /// Undoes what an operation did; its savepoint serves the next one.
+    Undo,
+    Commit,
+    RollBack,
+}
+
 impl Connector {
     pub(crate) fn new(config: &DbConfig, schema: &str) -> Result<Self, Error> {
         let schema = schema_name(schema)?;
         let (options, database) = match config.target()? {
             Target::Sqlite(path) => {
-                (Options::Sqlite(Box::new(sqlite_options(config, &path))), path.display().to_string())
+                let busy_timeout = Duration::from_millis(config.busy_timeout_ms);
+                let database = path.display().to_string();
+                (Options::Sqlite { path, busy_timeout }, database)
             }
             Target::Postgres(url) => (
-                Options::Postgres(Box::new(postgres_options(&url, &schema)?)),
+                Options::Postgres(postgres::Options::new(&url, &schema)?),
                 format!("{} schema {schema}", redacted(&url)),
             ),
         };
@@ -58,14 +77,14 @@ impl Connector {
             options,
             schema: schema.into(),
             database: database.into(),
-            statement_timeout_ms: config.statement_timeout_ms,
+            statement_timeout: config.statement_timeout(),
             connect_timeout: config.acquire_timeout(),
         })
     }
 
     pub(crate) const fn backend(&self) -> Backend {
         match self.options {
-            Options::Sqlite(_) => Backend::Sqlite,
+            Options::Sqlite { .. } => Backend::Sqlite,
             Options::Postgres(_) => Backend::Postgres,
         }
     }
@@ -78,40 +97,23 @@ impl Connector {
         &self.schema
     }
 
-    /// A new connection, or an error within the connect timeout.
+    /// A new connection, or an error within the connect timeout. A SQLite file
+    /// is opened before this returns: call it where waiting for a disk is allowed.
     pub(crate) async fn connect(&self, role: Role) -> Result<Conn, Error> {
-        match tokio::time::timeout(self.connect_timeout, self.establish(role)).await {
-            Ok(made) => made.map_err(|error| Error::from_sqlx(&self.database, error)),
-            Err(_) => Err(Error::Unavailable {
-                database: Arc::clone(&self.database),
-                source: Arc::new(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-            }),
-        }
-    }
-
-    async fn establish(&self, role: Role) -> Result<Conn, sqlx::Error> {
         let link = match &self.options {
-            Options::Sqlite(options) if role == Role::Reader => {
-                Link::Sqlite(options.as_ref().clone().pragma("query_only", "ON").connect().await?)
-            }
-            Options::Sqlite(options) => Link::Sqlite(options.connect().await?),
+            Options::Sqlite { path, busy_timeout } => sqlite::Link::open(path, role, *busy_timeout)
+                .map(Link::Sqlite)
+                .map_err(|error| Error::from_sqlite(&self.database, error))?,
             Options::Postgres(options) => {
-                let mut link = options.connect().await?;
-                link.execute(sqlx::raw_sql(AssertSqlSafe(self.postgres_session(role)))).await?;
-                Link::Postgres(Box::new(link))
+                let connect = options.connect(role, &self.schema, self.statement_timeout);
+                match tokio::time::timeout(self.connect_timeout, connect).await {
+                    Ok(Ok(link)) => Link::Postgres(Box::new(link)),
+                    Ok(Err(error)) => return Err(Error::from_postgres(&self.database, error)),
+                    Err(_) => return Err(Error::unavailable(&self.database, ErrorKind::TimedOut)),
+                }
             }
         };
-        Ok(Conn { link, database: Arc::clone(&self.database) })
-    }
-
-    fn postgres_session(&self, role: Role) -> String {
-        let (schema, limit) = (&self.schema, self.statement_timeout_ms);
-        let read_only = if role == Role::Reader { "on" } else { "off" };
-        format!(
-            "SET search_path TO \"{schema}\"; SET statement_timeout = {limit}; \
-             SET idle_in_transaction_session_timeout = {limit}; \
-             SET default_transaction_read_only = {read_only}"
-        )
+        Ok(Conn { link, database: Arc::clone(&self.database), limit: self.statement_timeout })
     }
 }
 
@@ -130,49 +132,18 @@ fn schema_name(name: &str) -> Result<String, Error> {
     })
 }
 
-fn sqlite_options(config: &DbConfig, path: &std::path::Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_millis(config.busy_timeout_ms))
-        .statement_cache_capacity(STATEMENTS)
-        .pragma("journal_size_limit", JOURNAL_BYTES)
-        .pragma("temp_store", "MEMORY")
-        .log_statements(log::LevelFilter::Off)
-        .log_slow_statements(log::LevelFilter::Warn, SLOW)
-}
-
-fn postgres_options(url: &str, schema: &str) -> Result<PgConnectOptions, Error> {
-    let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| Error::Config {
-        key: "url",
-        reason: format!("cannot be read: {}", without_url(&error)),
-    })?;
-    Ok(options
-        .application_name(&format!("probity-{schema}"))
-        .statement_cache_capacity(STATEMENTS)
-        .log_statements(log::LevelFilter::Off)
-        .log_slow_statements(log::LevelFilter::Warn, SLOW))
-}
-
-/// sqlx may repeat the URL, which holds the password.
-fn without_url(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Configuration(reason) => reason.to_string(),
-        _ => "it has not the form postgres://user:password@host:port/database".to_owned(),
-    }
-}
-
-/// One connection.
+/// One connection. Its SQLite side never waits: every future below is ready when
+/// it is first polled.
 pub(crate) struct Conn {
     link: Link,
     database: Arc<str>,
+    /// How long the statements after a [`Self::start_clock`] may take.
+    limit: Duration,
 }
 
 enum Link {
-    Sqlite(SqliteConnection),
-    Postgres(Box<PgConnection>),
+    Sqlite(sqlite::Link),
+    Postgres(Box<postgres::Link>),
 }
 
 impl Conn {
@@ -187,100 +158,102 @@ impl Conn {
         &self.database
     }
 
-    /// Runs a statement that answers no rows; the number of rows it changed.
+    /// From now on statements have the time limit together. PostgreSQL's callers
+    /// give up by themselves; a file's thread has to be stopped from inside.
+    pub(crate) fn start_clock(&self) {
+        if let Link::Sqlite(link) = &self.link {
+            link.stop_at(Instant::now().checked_add(self.limit));
+        }
+    }
+
+    /// True when the database has ended the transaction by itself, as SQLite does
+    /// when the disk is full.
+    pub(crate) fn has_lost_transaction(&self) -> bool {
+        matches!(&self.link, Link::Sqlite(link) if !link.in_transaction())
+    }
+
+    /// Runs a statement; the number of rows it changed.
     pub(crate) async fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64, Error> {
         check(sql, args)?;
-        match &mut self.link {
-            Link::Sqlite(link) => {
-                let query = bind(sqlx::query::<Sqlite>(AssertSqlSafe(sql)), args);
-                query.execute(link).await.map(|done| done.rows_affected())
-            }
-            Link::Postgres(link) => {
-                let query = bind(sqlx::query::<Postgres>(AssertSqlSafe(sql)), args);
-                query.execute(link.as_mut()).await.map(|done| done.rows_affected())
-            }
-        }
-        .map_err(|error| Error::from_sqlx(&self.database, error))
+        let started = Instant::now();
+        let done = match &mut self.link {
+            Link::Sqlite(link) => link.execute(sql, args).map_err(Failed::Sqlite),
+            Link::Postgres(link) => link.execute(sql, args).await.map_err(Failed::Postgres),
+        };
+        self.report(sql, started);
+        done.map_err(|failed| self.error(failed))
     }
 
-    /// Runs a statement and answers all its rows.
-    pub(crate) async fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>, Error> {
+    /// Runs a statement and answers its rows.
+    pub(crate) async fn query(
+        &mut self,
+        sql: &str,
+        args: &[Value],
+        wanted: Wanted,
+    ) -> Result<Vec<Row>, Error> {
         check(sql, args)?;
-        match &mut self.link {
-            Link::Sqlite(link) => {
-                let query = bind(sqlx::query::<Sqlite>(AssertSqlSafe(sql)), args);
-                query.fetch_all(link).await.map(rows)
-            }
-            Link::Postgres(link) => {
-                let query = bind(sqlx::query::<Postgres>(AssertSqlSafe(sql)), args);
-                query.fetch_all(link.as_mut()).await.map(rows)
-            }
-        }
-        .map_err(|error| Error::from_sqlx(&self.database, error))
+        let started = Instant::now();
+        let rows = match &mut self.link {
+            Link::Sqlite(link) => link.query(sql, args, wanted).map(Row::all).map_err(Failed::Sqlite),
+            Link::Postgres(link) => link.query(sql, args).await.map_err(Failed::Postgres),
+        };
+        self.report(sql, started);
+        rows.map_err(|failed| self.error(failed))
     }
 
-    /// Runs transaction control: one trip, even for two statements.
-    pub(crate) async fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+    /// Transaction control: one trip, even for two statements, and no time limit
+    /// on a file, because a commit that was cut off is one nobody knows of.
+    pub(crate) async fn control(&mut self, control: Control) -> Result<(), Error> {
         match &mut self.link {
-            Link::Sqlite(link) => sqlx::query::<Sqlite>(sql).execute(link).await.map(drop),
-            Link::Postgres(link) => link.execute(sqlx::raw_sql(sql)).await.map(drop),
+            Link::Sqlite(link) => link.control(control).map_err(Failed::Sqlite),
+            Link::Postgres(link) => link.control(control).await.map_err(Failed::Postgres),
         }
-        .map_err(|error| Error::from_sqlx(&self.database, error))
+        .map_err(|failed| self.error(failed))
     }
 
     /// Runs a text of several statements without arguments, unprepared.
     pub(crate) async fn script(&mut self, sql: &str) -> Result<(), Error> {
         match &mut self.link {
-            Link::Sqlite(link) => link.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop),
-            Link::Postgres(link) => link.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop),
+            Link::Sqlite(link) => link.script(sql).map_err(Failed::Sqlite),
+            Link::Postgres(link) => link.script(sql).await.map_err(Failed::Postgres),
         }
-        .map_err(|error| Error::from_sqlx(&self.database, error))
+        .map_err(|failed| self.error(failed))
     }
 
     /// Closes it and waits until the other side knows.
     pub(crate) async fn close(self) {
         let closed = match self.link {
-            Link::Sqlite(link) => link.close().await,
-            Link::Postgres(link) => link.close().await,
+            Link::Sqlite(link) => link.close().map_err(Failed::Sqlite),
+            Link::Postgres(link) => link.close().await.map_err(Failed::Postgres),
         };
         if let Err(error) = closed {
-            tracing::debug!(database = %self.database, %error, "a connection did not close cleanly");
+            tracing::debug!(database = %self.database, ?error, "a connection did not close cleanly");
+        }
+    }
+
+    fn report(&self, sql: &str, started: Instant) {
+        let took = started.elapsed();
+        if took > SLOW {
+            tracing::warn!(database = %self.database, sql, ?took, "a statement was slow");
+        }
+    }
+
+    fn error(&self, failed: Failed) -> Error {
+        match failed {
+            Failed::Sqlite(error) if sqlite::is_interrupt(&error) => {
+                Error::Timeout { database: Arc::clone(&self.database), limit: self.limit }
+            }
+            Failed::Sqlite(error) => Error::from_sqlite(&self.database, error),
+            Failed::Postgres(error) => Error::from_postgres(&self.database, error),
         }
     }
 }
 
-fn rows<R: Into<Row>>(rows: Vec<R>) -> Vec<Row> {
-    rows.into_iter().map(Into::into).collect()
-}
-
-fn bind<'q, DB>(
-    mut query: sqlx::query::Query<'q, DB, DB::Arguments>,
-    args: &[Value],
-) -> sqlx::query::Query<'q, DB, DB::Arguments>
-where
-    DB: sqlx::Database,
-    for<'t> &'t str: Encode<'t, DB> + Type<DB>,
-    for<'t> &'t [u8]: Encode<'t, DB> + Type<DB>,
-    for<'t> i64: Encode<'t, DB> + Type<DB>,
-    for<'t> f64: Encode<'t, DB> + Type<DB>,
-    for<'t> Option<i64>: Encode<'t, DB>,
-    for<'t> Option<f64>: Encode<'t, DB>,
-    for<'t> Option<&'t str>: Encode<'t, DB>,
-    for<'t> Option<&'t [u8]>: Encode<'t, DB>,
-{
-    for value in args {
-        query = match value {
-            Value::Int(value) => query.bind(*value),
-            Value::Float(value) => query.bind(*value),
-            Value::Text(value) => query.bind(value.as_str()),
-            Value::Bytes(value) => query.bind(value.as_slice()),
-            Value::Null(Null::Int) => query.bind(None::<i64>),
-            Value::Null(Null::Float) => query.bind(None::<f64>),
-            Value::Null(Null::Text) => query.bind(None::<&str>),
-            Value::Null(Null::Bytes) => query.bind(None::<&[u8]>),
-        };
-    }
-    query
+/// What a driver reported.
+#[derive(Debug)]
+enum Failed {
+    Sqlite(rusqlite::Error),
+    Postgres(sqlx::Error),
 }
 
 /// What one database would refuse and the other not: both refuse it here.

@@ -1,11 +1,10 @@
 //! The handle of a store.
 
 use crate::config::Target;
-use crate::conn::{Connector, Role};
-use crate::lock::{self, FileLock};
+use crate::conn::{Connector, Wanted};
 use crate::readers::Readers;
-use crate::writer::{Counters, Job, Request, Writer};
-use crate::{Backend, DbConfig, Error, Migration, Row, Tx, Value, migrations};
+use crate::writer::{Job, Request, Shared, Writer};
+use crate::{Backend, DbConfig, Error, Migration, Row, Tx, Value, lock};
 use futures::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
@@ -25,10 +24,8 @@ struct Inner {
     queue: mpsc::Sender<Box<dyn Job>>,
     readers: Readers,
     acquire_timeout: Duration,
-    appended: Arc<Notify>,
-    closing: Arc<Notify>,
+    shared: Arc<Shared>,
     done: watch::Receiver<bool>,
-    counters: Arc<Counters>,
 }
 
 /// What the writer has done so far.
@@ -58,15 +55,9 @@ impl Db {
             Target::Postgres(_) => None,
         };
         let connector = Connector::new(config, schema)?;
-        let mut tx = Tx::new(connector.connect(Role::Writer).await?, config.statement_timeout());
-        migrations::apply(&mut tx, connector.schema(), migrations).await?;
-        Ok(Self::start(config, connector, tx, lock))
-    }
-
-    fn start(config: &DbConfig, connector: Connector, tx: Tx, lock: Option<FileLock>) -> Self {
         let (queue, receiver) = mpsc::channel(config.queue_capacity);
         let (done, done_seen) = watch::channel(false);
-        let (appended, closing, counters) = (Arc::default(), Arc::default(), Arc::default());
+        let shared = Arc::<Shared>::default();
         let (acquire_timeout, limit) = (config.acquire_timeout(), config.statement_timeout());
         let inner = Inner {
             backend: connector.backend(),
@@ -74,25 +65,13 @@ impl Db {
             queue,
             readers: Readers::new(connector.clone(), config.max_readers, acquire_timeout, limit),
             acquire_timeout,
-            appended: Arc::clone(&appended),
-            closing: Arc::clone(&closing),
+            shared: Arc::clone(&shared),
             done: done_seen,
-            counters: Arc::clone(&counters),
         };
-        let writer = Writer {
-            connector,
-            queue: receiver,
-            tx: Some(tx),
-            max_batch: config.max_batch,
-            limit,
-            appended,
-            closing,
-            done,
-            counters,
-            lock,
-        };
-        tokio::spawn(writer.run());
-        Self(Arc::new(inner))
+        let max_batch = config.max_batch;
+        let writer = Writer { connector, queue: receiver, tx: None, max_batch, limit, shared, done, lock };
+        writer.start(migrations.to_vec()).await?;
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Which database this is.
@@ -105,9 +84,8 @@ impl Db {
     ///
     /// # Errors
     /// When the statement is refused, takes too long, or the database is away.
-    #[allow(clippy::needless_pass_by_value)] // as `Tx::query`: `args![…]` is made for the call
     pub async fn query(&self, sql: &str, args: Vec<Value>) -> Result<Vec<Row>, Error> {
-        self.0.readers.query(sql, &args).await
+        self.0.readers.query(sql, args, Wanted::All).await
     }
 
     /// Reads: the first row of a statement, if there is one.
@@ -115,7 +93,7 @@ impl Db {
     /// # Errors
     /// As [`Self::query`].
     pub async fn query_opt(&self, sql: &str, args: Vec<Value>) -> Result<Option<Row>, Error> {
-        Ok(self.query(sql, args).await?.into_iter().next())
+        Ok(self.0.readers.query(sql, args, Wanted::First).await?.into_iter().next())
     }
 
     /// Writes: runs `op` in a transaction and answers after its commit.
@@ -161,15 +139,15 @@ impl Db {
     /// PostgreSQL schema do not wake this one: poll as well.
     #[must_use]
     pub fn outbox_notify(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.appended)
+        Arc::clone(&self.0.shared.appended)
     }
 
     /// What the writer has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
-            operations: self.0.counters.operations.load(Ordering::Relaxed),
-            transactions: self.0.counters.transactions.load(Ordering::Relaxed),
+            operations: self.0.shared.operations.load(Ordering::Relaxed),
+            transactions: self.0.shared.transactions.load(Ordering::Relaxed),
             waiting: self.0.queue.max_capacity() - self.0.queue.capacity(),
         }
     }
@@ -178,7 +156,7 @@ impl Db {
     /// releases the file.
     pub async fn close(&self) {
         self.0.readers.close().await;
-        self.0.closing.notify_one();
+        self.0.shared.closing.notify_one();
         // An error means the writer is gone already.
         let _ = self.0.done.clone().wait_for(|done| *done).await;
     }

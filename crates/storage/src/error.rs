@@ -2,10 +2,16 @@
 //!
 //! Causes are kept for the log; only the sentences here reach a caller.
 
+mod class;
+
+use class::Class;
 use probity_types::{Fault, FaultKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What a driver or the machine said: for the log.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why an operation on a store failed. Cheap to clone: one lost commit is
 /// reported to every operation that was in it.
@@ -17,7 +23,7 @@ pub enum Error {
         /// Which database, without its password.
         database: Arc<str>,
         /// Why.
-        source: Arc<sqlx::Error>,
+        source: Cause,
     },
     /// No connection or no place in the queue became free in time.
     #[error("too much work waits for the database {database}")]
@@ -31,7 +37,7 @@ pub enum Error {
         /// Which database.
         database: Arc<str>,
         /// Why.
-        source: Arc<sqlx::Error>,
+        source: Cause,
     },
     /// An operation took longer than `statement_timeout_ms`.
     #[error("the operation on {database} took longer than {limit:?}")]
@@ -47,7 +53,7 @@ pub enum Error {
         /// Which database.
         database: Arc<str>,
         /// What was noticed.
-        source: Arc<sqlx::Error>,
+        source: Cause,
     },
     /// There is no space left.
     #[error("the database {database} has no space left")]
@@ -55,7 +61,7 @@ pub enum Error {
         /// Which database.
         database: Arc<str>,
         /// What was noticed.
-        source: Arc<sqlx::Error>,
+        source: Cause,
     },
     /// Another transaction was in the way; the same operation may succeed now.
     #[error("another transaction on {database} was in the way")]
@@ -63,7 +69,7 @@ pub enum Error {
         /// Which database.
         database: Arc<str>,
         /// What was noticed.
-        source: Arc<sqlx::Error>,
+        source: Cause,
     },
     /// A row with this key exists already.
     #[error("a row with this key exists already ({constraint})")]
@@ -71,13 +77,13 @@ pub enum Error {
         /// The constraint or the columns.
         constraint: String,
         /// What was noticed.
-        source: Arc<sqlx::Error>,
+        source: Cause,
     },
     /// The database refused a statement: a mistake of ours.
     #[error("the database refused a statement")]
     Statement {
         /// Why.
-        source: Arc<sqlx::Error>,
+        source: Cause,
     },
     /// A statement and its arguments do not fit: a mistake of ours.
     #[error("the statement {sql:?} takes {wanted} arguments, {given} were given")]
@@ -88,6 +94,14 @@ pub enum Error {
         wanted: usize,
         /// How many arguments there were.
         given: usize,
+    },
+    /// The rows of one statement do not fit each other or the statement: a mistake of ours.
+    #[error("the statement {sql:?} cannot take these rows: {reason}")]
+    Rows {
+        /// The statement.
+        sql: String,
+        /// What is wrong and what would be right.
+        reason: String,
     },
     /// A column does not hold what the code expects: a mistake of ours.
     #[error("column {index} ({name}) is no {wanted}: {found}")]
@@ -192,19 +206,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// Sorts what sqlx reports.
-    pub(crate) fn from_sqlx(database: &Arc<str>, error: sqlx::Error) -> Self {
-        let class = match &error {
-            sqlx::Error::Database(reported) => classify(reported.as_ref()),
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed => Class::Lost,
-            _ => Class::Refused,
-        };
-        let (database, source) = (Arc::clone(database), Arc::new(error));
+    /// What PostgreSQL or its driver reports.
+    pub(crate) fn from_postgres(database: &Arc<str>, error: sqlx::Error) -> Self {
+        Self::sorted(class::postgres(&error), database, Arc::new(error))
+    }
+
+    /// What SQLite reports.
+    pub(crate) fn from_sqlite(database: &Arc<str>, error: rusqlite::Error) -> Self {
+        Self::sorted(class::sqlite(&error), database, Arc::new(error))
+    }
+
+    fn sorted(class: Class, database: &Arc<str>, source: Cause) -> Self {
+        let database = Arc::clone(database);
         match class {
             Class::Lost => Self::Unavailable { database, source },
             Class::Damaged => Self::Corrupt { database, source },
@@ -213,6 +226,11 @@ impl Error {
             Class::Unique(constraint) => Self::Unique { constraint, source },
             Class::Refused => Self::Statement { source },
         }
+    }
+
+    /// An answer that did not come, or a connection that is gone.
+    pub(crate) fn unavailable(database: &Arc<str>, kind: std::io::ErrorKind) -> Self {
+        Self::Unavailable { database: Arc::clone(database), source: cause(kind) }
     }
 
     /// True when the connection it happened on must not be used again.
@@ -238,7 +256,9 @@ impl Error {
             Self::Unique { .. } => "STO-0006",
             Self::Conflict { .. } | Self::KeyInUse { .. } => "STO-0007",
             Self::Full { .. } => "STO-0008",
-            Self::Statement { .. } | Self::Arguments { .. } | Self::Column { .. } => "STO-0009",
+            Self::Statement { .. } | Self::Arguments { .. } | Self::Rows { .. } | Self::Column { .. } => {
+                "STO-0009"
+            }
             Self::Ignored { .. } | Self::Panicked { .. } => "STO-0010",
             Self::Locked { .. } | Self::File { .. } => "STO-0011",
             Self::Migration { .. } => "STO-0012",
@@ -270,6 +290,7 @@ impl Error {
             Self::NulInText => FaultKind::Invalid,
             Self::Statement { .. }
             | Self::Arguments { .. }
+            | Self::Rows { .. }
             | Self::Column { .. }
             | Self::Ignored { .. }
             | Self::Panicked { .. }
@@ -305,45 +326,9 @@ impl From<Error> for Fault {
     }
 }
 
-enum Class {
-    Lost,
-    Damaged,
-    Full,
-    InTheWay,
-    Unique(String),
-    Refused,
-}
-
-fn classify(error: &dyn sqlx::error::DatabaseError) -> Class {
-    if error.is_unique_violation() {
-        return Class::Unique(error.constraint().unwrap_or_else(|| error.message()).to_owned());
-    }
-    let code = error.code().unwrap_or_default();
-    // SQLSTATE has five characters, SQLite's extended codes at most four digits.
-    if code.len() == 5 { classify_sqlstate(&code) } else { classify_sqlite(code.parse().unwrap_or(1)) }
-}
-
-/// PostgreSQL's SQLSTATE. 25006 is a standby after a failover: connect again.
-fn classify_sqlstate(code: &str) -> Class {
-    match code {
-        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25006" | "25P03" => Class::Lost,
-        "53100" | "53200" => Class::Full,
-        "40001" | "40P01" | "55P03" => Class::InTheWay,
-        "XX001" | "XX002" => Class::Damaged,
-        _ if code.starts_with("08") || code.starts_with("28") || code.starts_with("53") => Class::Lost,
-        _ => Class::Refused,
-    }
-}
-
-/// SQLite's result code; the lowest byte is the primary one.
-fn classify_sqlite(code: u32) -> Class {
-    match code & 0xff {
-        5 | 6 => Class::InTheWay,   // BUSY, LOCKED
-        8 | 10 | 14 => Class::Lost, // READONLY, IOERR, CANTOPEN
-        13 => Class::Full,          // FULL
-        11 | 26 => Class::Damaged,  // CORRUPT, NOTADB
-        _ => Class::Refused,
-    }
+/// A cause in the words of the machine.
+pub(crate) fn cause(kind: std::io::ErrorKind) -> Cause {
+    Arc::new(std::io::Error::from(kind))
 }
 
 #[cfg(test)]
@@ -351,42 +336,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sorts_codes() {
-        let check = |code: &str, expect: &str| {
-            let class = match code.len() {
-                5 => classify_sqlstate(code),
-                _ => classify_sqlite(code.parse().unwrap()),
-            };
-            let got = match class {
-                Class::Lost => "lost",
-                Class::Damaged => "damaged",
-                Class::Full => "full",
-                Class::InTheWay => "in the way",
-                Class::Unique(_) => "unique",
-                Class::Refused => "refused",
-            };
-            assert_eq!(got, expect, "{code}");
-        };
-        check("57P01", "lost");
-        check("08006", "lost");
-        check("53300", "lost");
-        check("53100", "full");
-        check("40001", "in the way");
-        check("XX001", "damaged");
-        check("42601", "refused");
-        check("5", "in the way");
-        check("13", "full");
-        check("11", "damaged");
-        check("267", "damaged"); // CORRUPT_VTAB
-        check("1034", "lost"); // IOERR_FSYNC
-        check("1", "refused");
-    }
-
-    #[test]
     fn a_caller_never_reads_where_the_data_is() {
         let database: Arc<str> = "postgres://db.internal/x".into();
         for error in [
-            Error::Unavailable { database: Arc::clone(&database), source: sqlx::Error::PoolClosed.into() },
+            Error::Unavailable {
+                database: Arc::clone(&database),
+                source: cause(std::io::ErrorKind::BrokenPipe),
+            },
             Error::Overloaded { database: Arc::clone(&database) },
             Error::Closed { database },
         ] {

@@ -1,8 +1,8 @@
 //! SQLite and PostgreSQL behind one small SQL surface.
 //!
 //! A [`Db`] is one service's store: a SQLite file or a PostgreSQL schema. It has
-//! one writer, a task that owns one connection and commits in groups, and a
-//! small pool of read-only connections. One SQL text runs on both databases:
+//! one writer that owns one connection and commits in groups (a thread of its own
+//! for a file, a task for a server), and a small pool of read-only connections. One SQL text runs on both databases:
 //! placeholders are `$1`, `$2`…, booleans are `BIGINT` 0/1, points in time are
 //! `BIGINT` microseconds, and `SUM` over `BIGINT` needs `CAST(… AS BIGINT)`.
 //!
@@ -30,7 +30,7 @@
 //! # }
 //! ```
 //!
-//! **Architecture invariants:** `sqlx` appears nowhere else in the workspace;
+//! **Architecture invariants:** `sqlx` and `rusqlite` appear nowhere else in the workspace;
 //! there is no query builder and no object mapping here; nothing here knows what
 //! a service keeps.
 
@@ -53,7 +53,7 @@ mod writer;
 
 pub use config::{Backend, DbConfig};
 pub use db::{Db, Stats};
-pub use error::Error;
+pub use error::{Cause, Error};
 pub use migrations::Migration;
 pub use row::Row;
 pub use tx::Tx;

@@ -5,7 +5,7 @@
 //! only `execute` and `query`: they cannot commit.
 
 use crate::config::Backend;
-use crate::conn::Conn;
+use crate::conn::{Conn, Control, Wanted};
 use crate::{Error, Row, Value, outbox};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Tx {
     /// # Errors
     /// As [`Self::execute`].
     pub async fn query(&mut self, sql: &str, args: Vec<Value>) -> Result<Vec<Row>, Error> {
-        let done = self.conn.query(sql, &args).await;
+        let done = self.conn.query(sql, &args, Wanted::All).await;
         self.note(done)
     }
 
@@ -60,12 +60,13 @@ impl Tx {
     /// # Errors
     /// As [`Self::execute`].
     pub async fn query_opt(&mut self, sql: &str, args: Vec<Value>) -> Result<Option<Row>, Error> {
-        Ok(self.query(sql, args).await?.into_iter().next())
+        let done = self.conn.query(sql, &args, Wanted::First).await;
+        Ok(self.note(done)?.into_iter().next())
     }
 
     fn note<T>(&mut self, done: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &done {
-            self.broken |= error.is_lost();
+            self.broken |= error.is_lost() || self.conn.has_lost_transaction();
             self.failed.get_or_insert_with(|| error.clone());
         }
         done
@@ -82,6 +83,11 @@ impl Tx {
     /// The connection is in a state nobody knows, such as after a time-out.
     pub(crate) const fn give_up(&mut self) {
         self.broken = true;
+    }
+
+    /// The time limit of an operation begins.
+    pub(crate) fn start_clock(&self) {
+        self.conn.start_clock();
     }
 
     pub(crate) fn remember(&mut self, event: String) {
@@ -105,50 +111,45 @@ impl Tx {
     pub(crate) async fn begin(&mut self, with_savepoint: bool) -> Result<(), Error> {
         self.events.clear();
         self.events_before = 0;
-        let sql = match (self.backend(), with_savepoint) {
-            (Backend::Sqlite, false) => "BEGIN IMMEDIATE",
-            (Backend::Sqlite, true) => "BEGIN IMMEDIATE; SAVEPOINT op",
-            (Backend::Postgres, false) => "BEGIN",
-            (Backend::Postgres, true) => "BEGIN; SAVEPOINT op",
-        };
-        self.control(sql).await
+        self.control(if with_savepoint { Control::BeginWithSavepoint } else { Control::Begin }).await
     }
 
     /// Keeps what the operation did and opens the savepoint of the next one.
     pub(crate) async fn keep(&mut self) -> Result<(), Error> {
         self.events_before = self.events.len();
-        self.control("RELEASE SAVEPOINT op; SAVEPOINT op").await
+        self.control(Control::Keep).await
     }
 
     /// Undoes what the operation did; its savepoint serves the next one.
     pub(crate) async fn undo(&mut self) -> Result<(), Error> {
         self.events.truncate(self.events_before);
-        self.control("ROLLBACK TO SAVEPOINT op").await
+        self.control(Control::Undo).await
     }
 
     /// Stores the events and commits; answers how many events there were.
     pub(crate) async fn commit(&mut self) -> Result<usize, Error> {
         let events = std::mem::take(&mut self.events);
         let limit = self.limit;
+        self.start_clock();
         match tokio::time::timeout(limit, outbox::store(self, &events)).await {
             Ok(stored) => stored?,
             Err(_) => return Err(self.took_too_long()),
         }
-        self.control("COMMIT").await.map(|()| events.len())
+        self.control(Control::Commit).await.map(|()| events.len())
     }
 
     pub(crate) async fn roll_back(&mut self) -> Result<(), Error> {
         self.events.clear();
-        self.control("ROLLBACK").await
+        self.control(Control::RollBack).await
     }
 
     /// PostgreSQL may be frozen or cut off without a word. A file cannot, and a
     /// commit to it that was given up would be one nobody knows the outcome of.
-    async fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+    async fn control(&mut self, control: Control) -> Result<(), Error> {
         self.failed = None;
         let done = match self.backend() {
-            Backend::Sqlite => self.conn.control(sql).await,
-            Backend::Postgres => match tokio::time::timeout(self.limit, self.conn.control(sql)).await {
+            Backend::Sqlite => self.conn.control(control).await,
+            Backend::Postgres => match tokio::time::timeout(self.limit, self.conn.control(control)).await {
                 Ok(done) => done,
                 Err(_) => Err(self.took_too_long()),
             },

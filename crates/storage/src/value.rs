@@ -1,6 +1,7 @@
 //! Arguments of a statement.
 
 use probity_types::Micros;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The type of an absent value. PostgreSQL wants to know it.
@@ -29,6 +30,37 @@ pub enum Value {
     Text(String),
     /// `BYTEA`.
     Bytes(Vec<u8>),
+    /// `TEXT` that others hold too: the text is not copied.
+    SharedText(Arc<str>),
+    /// `BYTEA` that others hold too: the bytes are not copied.
+    SharedBytes(Arc<[u8]>),
+    /// `BYTEA` of 16 bytes, such as an identifier: no memory of its own.
+    Id([u8; 16]),
+}
+
+/// What a value is to a database, however it is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum View<'v> {
+    Null(Null),
+    Int(i64),
+    Float(f64),
+    Text(&'v str),
+    Bytes(&'v [u8]),
+}
+
+impl Value {
+    pub(crate) fn view(&self) -> View<'_> {
+        match self {
+            Self::Null(null) => View::Null(*null),
+            Self::Int(value) => View::Int(*value),
+            Self::Float(value) => View::Float(*value),
+            Self::Text(text) => View::Text(text),
+            Self::SharedText(text) => View::Text(text),
+            Self::Bytes(bytes) => View::Bytes(bytes),
+            Self::SharedBytes(bytes) => View::Bytes(bytes),
+            Self::Id(bytes) => View::Bytes(bytes),
+        }
+    }
 }
 
 /// A Rust type whose absence has a type in the database.
@@ -39,32 +71,36 @@ pub trait Typed {
 
 /// Declares how Rust types become values.
 macro_rules! values {
-    ($($source:ty, $null:ident, $value:ident => $made:expr;)*) => {$(
+    ($($source:ty, $null:ident, $kept:ident, $value:ident => $made:expr;)*) => {$(
         impl Typed for $source {
             const NULL: Null = Null::$null;
         }
         impl From<$source> for Value {
             fn from($value: $source) -> Self {
-                Self::$null($made)
+                Self::$kept($made)
             }
         }
     )*};
 }
 
 values! {
-    i64, Int, value => value;
-    i32, Int, value => i64::from(value);
-    u32, Int, value => i64::from(value);
-    bool, Int, value => i64::from(value);
-    Micros, Int, value => value.0;
-    f64, Float, value => value;
-    &str, Text, value => value.to_owned();
-    String, Text, value => value;
-    &String, Text, value => value.clone();
-    Vec<u8>, Bytes, value => value;
-    &Vec<u8>, Bytes, value => value.clone();
-    &[u8], Bytes, value => value.to_vec();
-    Uuid, Bytes, value => value.as_bytes().to_vec();
+    i64, Int, Int, value => value;
+    i32, Int, Int, value => i64::from(value);
+    u32, Int, Int, value => i64::from(value);
+    bool, Int, Int, value => i64::from(value);
+    Micros, Int, Int, value => value.0;
+    f64, Float, Float, value => value;
+    &str, Text, Text, value => value.to_owned();
+    String, Text, Text, value => value;
+    &String, Text, Text, value => value.clone();
+    Vec<u8>, Bytes, Bytes, value => value;
+    &Vec<u8>, Bytes, Bytes, value => value.clone();
+    &[u8], Bytes, Bytes, value => value.to_vec();
+    Uuid, Bytes, Id, value => value.into_bytes();
+    Arc<str>, Text, SharedText, value => value;
+    &Arc<str>, Text, SharedText, value => Arc::clone(value);
+    Arc<[u8]>, Bytes, SharedBytes, value => value;
+    &Arc<[u8]>, Bytes, SharedBytes, value => Arc::clone(value);
 }
 
 impl<const N: usize> Typed for [u8; N] {
@@ -122,6 +158,8 @@ mod tests {
         check(Value::from(None::<[u8; 32]>), Value::Null(Null::Bytes));
         check(Value::from(None::<bool>), Value::Null(Null::Int));
         check(Value::from(&[1_u8, 2]), Value::Bytes(vec![1, 2]));
-        check(Value::from(Uuid::nil()), Value::Bytes(vec![0; 16]));
+        check(Value::from(Uuid::nil()), Value::Id([0; 16]));
+        check(Value::from(Arc::<str>::from("x")), Value::SharedText("x".into()));
+        check(Value::from(None::<Arc<[u8]>>), Value::Null(Null::Bytes));
     }
 }

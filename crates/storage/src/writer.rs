@@ -5,157 +5,133 @@
 //! a savepoint, so one that fails takes nothing with it; nobody is answered
 //! before the commit. There is no timer: a lone operation commits at once.
 //!
+//! A server's writer is a task. A file's writer is a thread of its own, because
+//! it waits for the disk: it drives the same code, and there every statement is
+//! ready when it is polled, so an operation never leaves the thread between two
+//! of them. An operation that awaits something else parks the thread until that
+//! is there or its time is over; the runtime goes on meanwhile.
+//!
 //! **Architecture invariant:** an operation that was taken runs to its end,
 //! whether its caller still waits or not.
 
+mod job;
+
+pub(crate) use job::{Job, Request};
+
 use crate::conn::{Connector, Role};
+use crate::error::cause;
 use crate::lock::FileLock;
-use crate::{Backend, Error, Tx};
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use crate::{Backend, Error, Migration, Tx, migrations};
+use job::Outcome;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// On PostgreSQL more savepoints than this in a transaction slow down every
 /// other connection (its table of sub-transactions overflows).
 const MAX_POSTGRES_BATCH: usize = 64;
 
-/// An operation in the queue, whatever its types.
-pub(crate) trait Job: Send {
-    /// Runs it; the outcome waits for the commit.
-    fn run(self: Box<Self>, tx: &mut Tx, limit: Duration) -> BoxFuture<'_, Box<dyn Outcome>>;
-    /// Answers without running it.
-    fn refuse(self: Box<Self>, error: Error);
-}
-
-/// An operation that has run and not been answered.
-pub(crate) trait Outcome: Send {
-    /// True when it is to be stored.
-    fn is_ok(&self) -> bool;
-    /// Answers: the result if it was stored, else why not.
-    fn settle(self: Box<Self>, stored: Result<(), Error>);
-}
-
-/// An operation and who waits for it.
-pub(crate) struct Request<T, E, F> {
-    pub(crate) op: F,
-    pub(crate) answer: oneshot::Sender<Result<T, E>>,
-}
-
-struct Answer<T, E> {
-    result: Result<T, E>,
-    answer: oneshot::Sender<Result<T, E>>,
-}
-
-impl<T, E, F> Job for Request<T, E, F>
-where
-    T: Send + 'static,
-    E: From<Error> + Send + 'static,
-    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
-{
-    fn run(self: Box<Self>, tx: &mut Tx, limit: Duration) -> BoxFuture<'_, Box<dyn Outcome>> {
-        Box::pin(async move {
-            let Self { op, answer } = *self;
-            let guarded = AssertUnwindSafe(async { op(&mut *tx).await }).catch_unwind();
-            let result = match tokio::time::timeout(limit, guarded).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(panic)) => Err(panicked(panic.as_ref()).into()),
-                Err(_) => {
-                    tx.give_up();
-                    Err(Error::Timeout { database: Arc::clone(tx.database()), limit }.into())
-                }
-            };
-            let result = match (result, tx.take_failure()) {
-                (Ok(_), Some(failure)) => Err(Error::Ignored { source: Arc::new(failure) }.into()),
-                (result, _) => result,
-            };
-            Box::new(Answer { result, answer }) as Box<dyn Outcome>
-        })
-    }
-
-    fn refuse(self: Box<Self>, error: Error) {
-        // A caller that went away needs no answer, here and below.
-        let _ = self.answer.send(Err(error.into()));
-    }
-}
-
-impl<T, E> Outcome for Answer<T, E>
-where
-    T: Send + 'static,
-    E: From<Error> + Send + 'static,
-{
-    fn is_ok(&self) -> bool {
-        self.result.is_ok()
-    }
-
-    fn settle(self: Box<Self>, stored: Result<(), Error>) {
-        let result = match (self.result, stored) {
-            (Ok(value), Ok(())) => Ok(value),
-            (Ok(_), Err(error)) => Err(error.into()),
-            (Err(error), _) => Err(error),
-        };
-        let _ = self.answer.send(result);
-    }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::Panicked { message: text.unwrap_or("without a message").to_owned() }
-}
-
-fn broken_pipe() -> Arc<sqlx::Error> {
-    Arc::new(sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into()))
-}
-
-/// Counters of the writer.
+/// What the writer shares with the handles of its store.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct Shared {
+    /// Rung after each commit with events.
+    pub(crate) appended: Arc<Notify>,
+    /// Rung when the store is to close.
+    pub(crate) closing: Notify,
+    /// Operations stored so far.
     pub(crate) operations: AtomicU64,
+    /// Transactions so far.
     pub(crate) transactions: AtomicU64,
 }
 
-/// The task that owns the writing connection.
+/// Who owns the writing connection.
 pub(crate) struct Writer {
     pub(crate) connector: Connector,
     pub(crate) queue: mpsc::Receiver<Box<dyn Job>>,
     pub(crate) tx: Option<Tx>,
     pub(crate) max_batch: usize,
     pub(crate) limit: Duration,
-    pub(crate) appended: Arc<Notify>,
-    pub(crate) closing: Arc<Notify>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) done: watch::Sender<bool>,
-    pub(crate) counters: Arc<Counters>,
     pub(crate) lock: Option<FileLock>,
 }
 
 impl Writer {
-    /// Runs until every handle is gone or the store is closed, and the queue is empty.
-    pub(crate) async fn run(mut self) {
+    /// Brings the store up to date and begins to take operations. The store is
+    /// ready when this answers; when its caller goes away, nothing stays open.
+    pub(crate) async fn start(self, migrations: Vec<Migration>) -> Result<(), Error> {
+        let (ready, is_ready) = oneshot::channel();
+        let database = Arc::clone(self.connector.database());
+        match self.connector.backend() {
+            Backend::Postgres => drop(tokio::spawn(self.serve(migrations, ready))),
+            Backend::Sqlite => self.serve_apart(migrations, ready).map_err(|error| Error::Unavailable {
+                database: Arc::clone(&database),
+                source: Arc::new(error),
+            })?,
+        }
+        is_ready.await.unwrap_or(Err(Error::Closed { database }))
+    }
+
+    /// On a thread of its own, which may wait for the disk.
+    #[allow(clippy::disallowed_methods)] // the new thread is none of the runtime's
+    fn serve_apart(
+        self,
+        migrations: Vec<Migration>,
+        ready: oneshot::Sender<Result<(), Error>>,
+    ) -> std::io::Result<()> {
+        let runtime = Handle::current();
+        let work = move || runtime.block_on(self.serve(migrations, ready));
+        std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(work).map(drop)
+    }
+
+    async fn serve(mut self, migrations: Vec<Migration>, ready: oneshot::Sender<Result<(), Error>>) {
+        let opened = self.open(&migrations).await;
+        if opened.is_err() {
+            self.end().await;
+        }
+        let is_open = opened.is_ok();
+        // Whoever opens may have gone away.
+        if ready.send(opened).is_ok() && is_open {
+            self.run().await;
+        }
+        self.end().await;
+    }
+
+    async fn open(&mut self, list: &[Migration]) -> Result<(), Error> {
+        let tx = Tx::new(self.connector.connect(Role::Writer).await?, self.limit);
+        let tx = self.tx.insert(tx);
+        migrations::apply(tx, self.connector.schema(), list).await
+    }
+
+    /// Until every handle is gone or the store is closed, and the queue is empty.
+    async fn run(&mut self) {
         let max_batch = match self.connector.backend() {
             Backend::Sqlite => self.max_batch,
             Backend::Postgres => self.max_batch.min(MAX_POSTGRES_BATCH),
         };
-        let closing = Arc::clone(&self.closing);
+        let shared = Arc::clone(&self.shared);
         let mut jobs = Vec::with_capacity(max_batch);
         loop {
             let taken = tokio::select! {
                 biased;
-                () = closing.notified() => {
+                () = shared.closing.notified() => {
                     self.queue.close();
                     continue;
                 }
                 taken = self.queue.recv_many(&mut jobs, max_batch) => taken,
             };
             if taken == 0 {
-                break;
+                return;
             }
-            self.batch(std::mem::take(&mut jobs)).await;
+            self.batch(&mut jobs).await;
         }
+    }
+
+    /// Closes the connection, then releases the file.
+    async fn end(&mut self) {
         if let Some(tx) = self.tx.take() {
             tx.close().await;
         }
@@ -163,14 +139,14 @@ impl Writer {
         self.done.send_replace(true);
     }
 
-    /// One transaction with all these operations.
-    async fn batch(&mut self, jobs: Vec<Box<dyn Job>>) {
+    /// One transaction with all these operations; takes every one of them.
+    async fn batch(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
         let mut tx = match self.connected().await {
             Ok(tx) => tx,
             Err(error) => return self.refuse_all(jobs, &error),
         };
         let mut kept = Vec::with_capacity(jobs.len());
-        let mut jobs = jobs.into_iter();
+        let mut jobs = jobs.drain(..);
         let stored = self.transaction(&mut tx, &mut jobs, &mut kept).await;
         if let Err(error) = &stored {
             tracing::warn!(database = %tx.database(), operations = kept.len(), %error, "a transaction was lost");
@@ -180,17 +156,25 @@ impl Writer {
         for job in jobs {
             job.refuse(stored.clone().err().unwrap_or_else(|| self.closed()));
         }
-        for outcome in kept {
-            outcome.settle(stored.clone());
+        self.answer(kept, stored);
+    }
+
+    /// A thread would wake the runtime once for every caller; a task of the
+    /// runtime wakes them all from inside.
+    fn answer(&self, kept: Vec<Box<dyn Outcome>>, stored: Result<(), Error>) {
+        let settle = move || kept.into_iter().for_each(|outcome| outcome.settle(stored.clone()));
+        match self.connector.backend() {
+            Backend::Sqlite => drop(tokio::spawn(async { settle() })),
+            Backend::Postgres => settle(),
         }
     }
 
     /// Runs the operations and commits. On an error nothing is stored, and the
     /// operations that did not run are still in `jobs`.
     async fn transaction(
-        &self,
+        &mut self,
         tx: &mut Tx,
-        jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
+        jobs: &mut std::vec::Drain<'_, Box<dyn Job>>,
         kept: &mut Vec<Box<dyn Outcome>>,
     ) -> Result<usize, Error> {
         let several = jobs.len() > 1;
@@ -218,13 +202,15 @@ impl Writer {
         // Whoever loses the connection here cannot know what the other side did.
         tx.commit().await.map_err(|error| match error {
             Error::Unavailable { database, source } => Error::OutcomeUnknown { database, source },
-            Error::Timeout { database, .. } => Error::OutcomeUnknown { database, source: broken_pipe() },
+            Error::Timeout { database, .. } => {
+                Error::OutcomeUnknown { database, source: cause(ErrorKind::BrokenPipe) }
+            }
             other => other,
         })
     }
 
     fn broken(&self) -> Error {
-        Error::Unavailable { database: Arc::clone(self.connector.database()), source: broken_pipe() }
+        Error::unavailable(self.connector.database(), ErrorKind::BrokenPipe)
     }
 
     fn closed(&self) -> Error {
@@ -246,17 +232,17 @@ impl Writer {
     }
 
     fn count(&self, operations: usize, events: usize) {
-        self.counters.transactions.fetch_add(1, Ordering::Relaxed);
-        self.counters.operations.fetch_add(operations as u64, Ordering::Relaxed);
+        self.shared.transactions.fetch_add(1, Ordering::Relaxed);
+        self.shared.operations.fetch_add(operations as u64, Ordering::Relaxed);
         if events > 0 {
-            self.appended.notify_one();
+            self.shared.appended.notify_one();
         }
     }
 
     /// The database is away: nobody in the queue should wait for another try each.
-    fn refuse_all(&mut self, jobs: Vec<Box<dyn Job>>, error: &Error) {
+    fn refuse_all(&mut self, jobs: &mut Vec<Box<dyn Job>>, error: &Error) {
         let mut refused = jobs.len();
-        jobs.into_iter().for_each(|job| job.refuse(error.clone()));
+        jobs.drain(..).for_each(|job| job.refuse(error.clone()));
         while let Ok(job) = self.queue.try_recv() {
             job.refuse(error.clone());
             refused += 1;

@@ -1,11 +1,16 @@
 //! The RPCs: decode, hand on, encode.
 
 mod cases;
+mod executions;
+mod history;
 mod remediation;
+mod worker;
 mod workflows;
 
 pub(crate) use cases::Cases;
+pub(crate) use executions::Executions;
 pub(crate) use remediation::Remediation;
+pub(crate) use worker::Workers;
 pub(crate) use workflows::Workflows;
 
 use crate::error::Error;

@@ -10,6 +10,9 @@ pub struct Config {
     /// Name of this replica: who owns the lane. A replica that starts again under
     /// its old name takes over at once; another waits for the lease to end.
     pub replica: String,
+    /// Where other replicas call this one, such as `http://10.0.0.7:8081`; empty when
+    /// it is the only one.
+    pub advertise: String,
     /// How long the lane belongs to its owner without a sign of life, in ms.
     pub lease_ttl_ms: u64,
     /// Most messages that wait for the lane; more are answered RESOURCE_EXHAUSTED.
@@ -24,6 +27,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             replica: "orchestrator-0".to_owned(),
+            advertise: String::new(),
             lease_ttl_ms: 5_000,
             queue: 8_192,
             max_batch: 256,

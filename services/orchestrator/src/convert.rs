@@ -2,21 +2,31 @@
 //! as it is read.
 
 use crate::error::Error;
+use crate::lane::Live;
 use crate::store::StoredDefinition;
 use probity_engine::execution::{Execution, StepState};
 use probity_engine::fact::Ending;
-use probity_engine::{CaseKind, CaseState, Disposition, Fact, Outcome, Status, StepStatus};
+use probity_engine::{CaseKind, CaseState, Disposition, Fact, Outcome, Status, StepStatus, What};
 use probity_proto::common;
 use probity_proto::orchestrator as proto;
 use probity_proto::time::timestamp;
-use probity_types::Micros;
 use probity_types::id::{CaseId, ExecutionId};
+use probity_types::{Micros, page};
+use prost::bytes::Bytes;
+use serde_json::Value as Json;
+use std::time::Duration;
 
 const MAX_DOCUMENTS: usize = 100;
 const MAX_SUBJECT: usize = 200;
 const MAX_NOTE: usize = 2_000;
 const MAX_KEY: usize = 128;
 const MAX_SHOWN_OUTPUT: usize = 8 * 1024;
+const MAX_QUEUES: usize = 64;
+/// Largest input of an execution, as JSON.
+pub(crate) const MAX_INPUT: usize = 1 << 20;
+/// Largest payload of a signal, as JSON.
+pub(crate) const MAX_SIGNAL: usize = 64 << 10;
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 pub(crate) fn invalid(field: &str, why: impl Into<String>) -> Error {
     Error::Invalid { field: field.to_owned(), why: why.into() }
@@ -28,11 +38,67 @@ pub(crate) fn case_id(field: &str, name: &str) -> Result<CaseId, Error> {
 }
 
 /// A case and its execution share their id.
-pub(crate) fn execution_id(name: &str) -> Result<CaseId, Error> {
+pub(crate) fn execution_id(field: &str, name: &str) -> Result<ExecutionId, Error> {
     let id =
-        name.strip_prefix("executions/").ok_or_else(|| invalid("name", "write it as executions/exec_…"))?;
-    let id: ExecutionId = id.parse().map_err(|e: probity_types::id::BadId| invalid("name", e.to_string()))?;
-    Ok(CaseId(id.0))
+        name.strip_prefix("executions/").ok_or_else(|| invalid(field, "write it as executions/exec_…"))?;
+    id.parse().map_err(|e: probity_types::id::BadId| invalid(field, e.to_string()))
+}
+
+/// A page size as it may be asked for.
+pub(crate) fn page_size(number: i32) -> Result<i64, Error> {
+    page::size(number).map_err(|fault| invalid("page_size", fault.message))
+}
+
+/// The token of a history page: a sequence number.
+pub(crate) fn sequence_token(token: &str) -> Result<i64, Error> {
+    if token.is_empty() {
+        return Ok(0);
+    }
+    token.parse().map_err(|_| invalid("page_token", "is not from a page before"))
+}
+
+/// JSON of a caller; `null` when there is none.
+pub(crate) fn json(field: &str, bytes: &[u8], most: usize) -> Result<Json, Error> {
+    if bytes.len() > most {
+        return Err(invalid(field, format!("has {} bytes; at most {most} are allowed", bytes.len())));
+    }
+    if bytes.is_empty() {
+        return Ok(Json::Null);
+    }
+    serde_json::from_slice(bytes).map_err(|e| invalid(field, format!("is no JSON: {e}")))
+}
+
+/// How long a caller wants to wait; not at all when absent.
+pub(crate) fn wait(duration: Option<&prost_types::Duration>) -> Result<Option<Duration>, Error> {
+    let Some(duration) = duration else { return Ok(None) };
+    match Duration::try_from(*duration) {
+        Ok(wait) if wait <= LONGEST_WAIT => Ok(Some(wait).filter(|wait| !wait.is_zero())),
+        _ => Err(invalid("wait", format!("must be from 0 to {} s", LONGEST_WAIT.as_secs()))),
+    }
+}
+
+/// The name and the queues of a worker.
+pub(crate) fn hello(hello: &proto::WorkerHello) -> Result<(String, Vec<String>), Error> {
+    let name = hello.worker.trim();
+    if name.is_empty() || name.len() > MAX_KEY || name.chars().any(char::is_control) {
+        return Err(invalid("hello.worker", format!("must be a name of 1 to {MAX_KEY} bytes")));
+    }
+    if hello.queues.is_empty() || hello.queues.len() > MAX_QUEUES {
+        return Err(invalid("hello.queues", format!("name 1 to {MAX_QUEUES} queues")));
+    }
+    for (at, queue) in hello.queues.iter().enumerate() {
+        let checked = probity_queue::task::check_queue_name(queue);
+        checked.map_err(|refusal| invalid(&format!("hello.queues[{at}]"), refusal.to_string()))?;
+    }
+    Ok((name.to_owned(), hello.queues.clone()))
+}
+
+/// Code and message of a failed task, cut to what is stored.
+pub(crate) fn task_failure(failure: &proto::TaskFailure) -> (String, String) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let code: String = failure.code.chars().filter(|c| plain(*c)).take(64).collect();
+    let message: String = failure.message.chars().take(MAX_NOTE).collect();
+    (if code.is_empty() { "ORC-0026".to_owned() } else { code }, message)
 }
 
 pub(crate) fn definition_name(field: &str, name: &str) -> Result<String, Error> {
@@ -182,15 +248,19 @@ const fn outcome_number(outcome: Outcome) -> i32 {
 }
 
 /// The case of an execution, as it is read.
-pub(crate) fn case(execution: &Execution, created: Micros, now: Micros) -> proto::Case {
+pub(crate) fn case(execution: &Execution, created: Micros, updated: Micros) -> proto::Case {
     let opening = &execution.opening;
-    let id = opening.case.trim_start_matches("cases/case_");
+    let id = opening.name.trim_start_matches("cases/case_");
+    let (kind, subject, documents) = match &opening.what {
+        What::Case { kind, subject, documents } => (kind_number(*kind), subject.clone(), documents.clone()),
+        What::Plain => (0, String::new(), Vec::new()),
+    };
     proto::Case {
-        name: opening.case.clone(),
-        kind: kind_number(opening.kind),
+        name: opening.name.clone(),
+        kind,
         state: state_number(execution.state),
-        subject: opening.subject.clone(),
-        documents: opening.documents.clone(),
+        subject,
+        documents,
         priority: i32::from(opening.priority),
         owner: opening.owner.clone(),
         finding_count: execution.finding_count(),
@@ -200,8 +270,8 @@ pub(crate) fn case(execution: &Execution, created: Micros, now: Micros) -> proto
         definition: format!("definitions/{}", execution.definition.name),
         definition_version: execution.definition.version.clone(),
         create_time: Some(timestamp(created.0)),
-        update_time: Some(timestamp(now.0)),
-        end_time: execution.ended.map(|_| timestamp(now.0)),
+        update_time: Some(timestamp(updated.0)),
+        end_time: execution.ended.map(|_| timestamp(updated.0)),
     }
 }
 
@@ -240,10 +310,9 @@ fn waiting(execution: &Execution) -> Option<proto::Waiting> {
     })
 }
 
-/// An execution with its steps, as it is read.
-pub(crate) fn execution(execution: &Execution) -> proto::Execution {
-    let id = execution.opening.case.trim_start_matches("cases/case_");
-    let status = match execution.status() {
+/// The number of a status.
+pub(crate) const fn status_number(status: Status) -> i32 {
+    (match status {
         Status::Running => proto::ExecutionStatus::Running,
         Status::Waiting => proto::ExecutionStatus::Waiting,
         Status::Incident => proto::ExecutionStatus::Incident,
@@ -251,17 +320,48 @@ pub(crate) fn execution(execution: &Execution) -> proto::Execution {
         Status::Ended(Ending::Completed) => proto::ExecutionStatus::Completed,
         Status::Ended(Ending::Failed) => proto::ExecutionStatus::Failed,
         Status::Ended(Ending::Cancelled) => proto::ExecutionStatus::Cancelled,
-    };
-    let steps = execution.definition.steps.iter().zip(&execution.steps);
+    }) as i32
+}
+
+/// An execution without its steps and its input.
+pub(crate) fn summary(live: &Live) -> proto::Execution {
+    let execution = &live.execution;
+    let opening = &execution.opening;
     proto::Execution {
-        name: format!("executions/exec_{id}"),
-        case: execution.opening.case.clone(),
+        name: format!("executions/{}", live.id),
+        case: if live.is_case() { opening.name.clone() } else { String::new() },
         definition: format!("definitions/{}", execution.definition.name),
         definition_version: execution.definition.version.clone(),
-        status: status as i32,
-        steps: steps.map(|(spec, state)| step(spec, state)).collect(),
-        ..proto::Execution::default()
+        status: status_number(execution.status()),
+        steps: Vec::new(),
+        input: Bytes::new(),
+        output: execution.output.as_ref().map_or_else(Bytes::new, |output| json_bytes(output)),
+        priority: i32::from(opening.priority),
+        owner: opening.owner.clone(),
+        paused: false,
+        waiting: waiting(execution),
+        end_reason: execution.end_reason.clone(),
+        create_time: Some(timestamp(live.created.0)),
+        update_time: Some(timestamp(live.updated.0)),
+        end_time: execution.ended.map(|_| timestamp(live.updated.0)),
+        parent: opening.parent.as_ref().map_or_else(String::new, |parent| parent.execution.clone()),
     }
+}
+
+/// An execution with everything, as it is read.
+pub(crate) fn execution(live: &Live) -> proto::Execution {
+    let execution = &live.execution;
+    let steps = execution.definition.steps.iter().zip(&execution.steps);
+    let input = &execution.opening.input;
+    proto::Execution {
+        steps: steps.map(|(spec, state)| step(spec, state)).collect(),
+        input: if live.is_case() { Bytes::new() } else { json_bytes(input) },
+        ..summary(live)
+    }
+}
+
+fn json_bytes(value: &Json) -> Bytes {
+    value.to_string().into()
 }
 
 fn step(spec: &probity_engine::Step, state: &StepState) -> proto::Step {
@@ -276,7 +376,7 @@ fn step(spec: &probity_engine::Step, state: &StepState) -> proto::Step {
         StepStatus::Compensated => proto::StepStatus::Compensated,
     };
     let call = match &spec.action {
-        probity_engine::definition::Action::Call(call) => call.method.clone(),
+        probity_engine::definition::Action::Call(call) => call.target.name().to_owned(),
         _ => String::new(),
     };
     let output = state.output.as_ref().map_or_else(String::new, |o| o.to_string());
@@ -362,6 +462,6 @@ mod tests {
         refused(request_key("x".repeat(129), None).map(drop), "request_id");
         refused(case_id("name", "case_1").map(drop), "name");
         refused(case_id("name", "cases/case_1").map(drop), "name");
-        refused(execution_id("cases/x").map(drop), "name");
+        refused(execution_id("name", "cases/x").map(drop), "name");
     }
 }

@@ -1,17 +1,19 @@
-//! Calls to peers: what the core asked for, after it was committed.
+//! Work that the core asked for, after it was committed: calls to peers, and tasks
+//! for workers.
 //!
-//! A call is made on behalf of the owner of the case, with a token minted now,
+//! A call is made on behalf of the owner of the execution, with a token minted now,
 //! and with an idempotency key that is the same for every attempt of the step.
 
 use crate::catalog::{Contracts, Method};
 use crate::metrics::Metrics;
+use bytes::Bytes;
 use probity_engine::{CallFailure, Event};
 use probity_proto::{BoxGrpcService, RawCodec};
 use probity_resilience::Deadline;
 use probity_runtime::edges::edges;
 use probity_runtime::{Caller, Minter, Setup, fault_of};
+use probity_types::id::ExecutionId;
 use probity_types::{Ctx, Fault, Role, Roles};
-use prost::bytes::Bytes;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +23,60 @@ use tonic::client::Grpc;
 
 /// Largest message of a step in either direction.
 const MAX_MESSAGE: usize = 4 << 20;
+
+/// Which attempt of which step: what an answer is matched by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct OrderId {
+    pub(crate) execution: ExecutionId,
+    pub(crate) step: usize,
+    pub(crate) item: Option<u32>,
+    pub(crate) attempt: u32,
+    pub(crate) compensation: bool,
+}
+
+impl OrderId {
+    /// The event for the core.
+    pub(crate) fn event(self, result: Result<Json, CallFailure>) -> Event {
+        let Self { step, item, attempt, compensation, .. } = self;
+        Event::CallEnded { step, item, attempt, compensation, result }
+    }
+}
+
+/// What is to be done.
+pub(crate) enum Work {
+    /// A peer is called.
+    Call(Call),
+    /// A worker does it.
+    Task(Task),
+}
+
+/// A call that is over.
+pub(crate) struct Finished {
+    pub(crate) order: OrderId,
+    pub(crate) result: Result<Json, CallFailure>,
+}
+
+impl Finished {
+    pub(crate) fn event(self) -> Event {
+        self.order.event(self.result)
+    }
+}
+
+/// A task for a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    pub(crate) order: OrderId,
+    pub(crate) kind: String,
+    pub(crate) queue: String,
+    pub(crate) tenant: String,
+    pub(crate) priority: u8,
+    pub(crate) step: String,
+    /// JSON.
+    pub(crate) input: Bytes,
+    pub(crate) key: String,
+    /// How long the attempt may take.
+    pub(crate) timeout: Duration,
+}
 
 /// Makes calls.
 pub(crate) struct Dispatcher {
@@ -38,12 +94,11 @@ pub(crate) struct Call {
     pub(crate) owner_roles: Roles,
     pub(crate) request_id: String,
     pub(crate) method: String,
-    pub(crate) input: Json,
+    pub(crate) priority: u8,
+    pub(crate) input: Arc<Json>,
     pub(crate) key: String,
     pub(crate) timeout: Duration,
-    pub(crate) step: usize,
-    pub(crate) attempt: u32,
-    pub(crate) compensation: bool,
+    pub(crate) order: OrderId,
 }
 
 impl Dispatcher {
@@ -59,9 +114,9 @@ impl Dispatcher {
         Arc::new(Self { contracts, peers, minter: setup.minter(), permits, metrics })
     }
 
-    /// Makes the call and answers with the event for the core. Waits for a free
-    /// place first; the time allowed starts after that.
-    pub(crate) async fn run(&self, call: Call) -> Event {
+    /// Makes the call. Waits for a free place first; the time allowed starts after
+    /// that.
+    pub(crate) async fn run(&self, call: Call) -> Finished {
         let _permit = self.permits.acquire().await;
         self.metrics.calls.inc();
         let result = self.attempt(&call).await;
@@ -72,7 +127,7 @@ impl Dispatcher {
             Err(_) => "failed",
         };
         self.metrics.attempts.with_label_values(&[outcome]).inc();
-        Event::CallEnded { step: call.step, attempt: call.attempt, compensation: call.compensation, result }
+        Finished { order: call.order, result }
     }
 
     async fn attempt(&self, call: &Call) -> Result<Json, CallFailure> {

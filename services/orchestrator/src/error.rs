@@ -1,7 +1,7 @@
 //! Everything that can go wrong here, and how a caller hears of it.
 
 use probity_engine::{DefinitionError, Refusal};
-use probity_types::{Fault, FaultKind};
+use probity_types::{Fault, FaultKind, Violation};
 
 /// A failure of the orchestrator.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,18 @@ pub(crate) enum Error {
     /// There is no such case for this tenant.
     #[error("there is no case {0}")]
     NoCase(String),
+    /// There is no such execution for this tenant.
+    #[error("there is no execution {0}")]
+    NoExecution(String),
+    /// The input does not fit the schema of the definition.
+    #[error("the input is refused: {}", .0.iter().map(|(at, why)| format!("{at}: {why}")).collect::<Vec<_>>().join("; "))]
+    Input(Vec<(String, String)>),
+    /// A definition of the other sort is needed.
+    #[error("{0}")]
+    WrongDefinition(String),
+    /// Another replica owns the shard of the execution.
+    #[error("another replica has this execution; try again")]
+    Elsewhere(u8),
     /// There is no such definition for this tenant.
     #[error("there is no definition {0}")]
     NoDefinition(String),
@@ -50,6 +62,14 @@ impl From<Error> for Fault {
         match error {
             Error::Invalid { field, why } => Self::invalid("ORC-0001", field, why),
             Error::NoCase(_) => Self::new(FaultKind::NotFound, "ORC-0002", text),
+            Error::NoExecution(_) => Self::new(FaultKind::NotFound, "ORC-0010", text),
+            Error::Input(errors) => {
+                let mut fault = Self::new(FaultKind::Invalid, "ORC-0011", text);
+                let named = |(at, description)| Violation { field: format!("input{at}"), description };
+                fault.violations = errors.into_iter().map(named).collect();
+                fault
+            }
+            Error::WrongDefinition(why) => Self::invalid("ORC-0012", "definition", why),
             Error::NoDefinition(_) => Self::new(FaultKind::NotFound, "ORC-0003", text),
             Error::Definition(error) => {
                 let field = if error.line == 0 {
@@ -67,7 +87,9 @@ impl From<Error> for Fault {
                 | Refusal::TakingBack,
             ) => Self::new(FaultKind::WrongState, "ORC-0006", text),
             Error::Busy => Self::new(FaultKind::Overloaded, "ORC-0007", text),
-            Error::Away(_) | Error::Fenced => Self::new(FaultKind::Unavailable, "ORC-0008", text),
+            Error::Away(_) | Error::Fenced | Error::Elsewhere(_) => {
+                Self::new(FaultKind::Unavailable, "ORC-0008", text)
+            }
             Error::Journal { .. } => Self::new(FaultKind::Corrupt, "ORC-0009", text),
             Error::Store(error) => error.into(),
         }

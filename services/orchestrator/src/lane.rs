@@ -1,172 +1,114 @@
-//! The lane: the one task that owns the executions.
+//! The lane: the one task of a replica that owns executions.
 //!
 //! It takes what is waiting, lets the core decide, commits everything in one
-//! transaction, and then answers, calls peers and wakes watchers. While a commit
+//! transaction, and then answers, hands out work and wakes watchers. While a commit
 //! runs the next batch gathers, so a batch is as large as the load asks for and
 //! nobody waits for a timer.
 //!
 //! **Architecture invariant:** memory is ahead of the store only between the core's
 //! decision and the commit, and nobody hears of that. When a commit fails or its
-//! outcome is unknown, the lane forgets everything, takes the lease anew and reads
-//! back what is really there.
+//! outcome is unknown, the lane forgets everything, begins a new log and reads back
+//! what is really there.
 
+mod handle;
 mod live;
+mod own;
 mod work;
+
+use handle::Reply;
+pub(crate) use handle::{Answer, Answers, Handle, Message, Start, answered};
+pub(crate) use live::Live;
 
 use crate::config::Config;
 use crate::definitions::Definitions;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Finished, OrderId, Work as ToDo};
+use crate::domain::ownership::{SHARDS, id_in, shard_of};
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::store::Store;
-use live::Live;
-use probity_engine::{Command, Definition, Event, Opening};
-use probity_proto::orchestrator::Case;
+use crate::store::{Batch, Opened, Place, Store};
+use crate::tasks::Board;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use live::{By, Order};
+use probity_engine::{Command, Event};
 use probity_storage::Backend;
-use probity_storage::idempotency::Scope;
-use probity_types::id::CaseId;
+use probity_types::id::ExecutionId;
 use probity_types::{Clock, Ctx, Micros};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use work::Work;
+use work::{Settled, Work};
 
 /// First and longest wait before the lane is tried again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// Changes a slow watcher may be behind before it reads everything anew.
-const WATCH_BUFFER: usize = 4_096;
-
-type Reply = oneshot::Sender<Result<Case, Error>>;
-
-/// What a caller wants of the lane.
-pub(crate) enum Message {
-    /// Open a case.
-    Open(Box<OpenCase>),
-    /// A person does something to a case.
-    Person(Box<Deed>),
-}
-
-/// A case to open.
-pub(crate) struct OpenCase {
-    pub(crate) ctx: Ctx,
-    pub(crate) opening: Opening,
-    pub(crate) definition: Arc<Definition>,
-    pub(crate) scope: Option<Scope>,
-    pub(crate) reply: Reply,
-}
-
-/// What a person does to a case.
-pub(crate) struct Deed {
-    pub(crate) ctx: Ctx,
-    pub(crate) case: CaseId,
-    pub(crate) event: Event,
-    pub(crate) reply: Reply,
-}
-
-/// The way to the lane. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Handle {
-    messages: mpsc::Sender<Message>,
-    committed: Arc<Notify>,
-    changed: broadcast::Sender<CaseId>,
-}
-
-impl Handle {
-    /// Lets a person do something to a case.
-    pub(crate) async fn person(&self, ctx: &Ctx, case: CaseId, event: Event) -> Result<Case, Error> {
-        let ctx = ctx.clone();
-        self.ask(|reply| Message::Person(Box::new(Deed { ctx, case, event, reply }))).await
-    }
-
-    /// Sends a message and waits for the answer, which comes after the commit.
-    pub(crate) async fn ask(&self, make: impl FnOnce(Reply) -> Message) -> Result<Case, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.messages.try_send(make(reply)).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Error::Busy,
-            mpsc::error::TrySendError::Closed(_) => Error::Away("it is shutting down".to_owned()),
-        })?;
-        answer.await.unwrap_or_else(|_| Err(Error::Away("it is shutting down".to_owned())))
-    }
-
-    /// Woken after every commit.
-    pub(crate) fn committed(&self) -> Arc<Notify> {
-        self.committed.clone()
-    }
-
-    /// Cases as they change, after the commit.
-    pub(crate) fn watch(&self) -> broadcast::Receiver<CaseId> {
-        self.changed.subscribe()
-    }
-}
 
 /// An execution as it was last committed.
-pub(crate) async fn execution_of(
-    store: &Store,
-    definitions: &Definitions,
-    case: CaseId,
-) -> Result<probity_engine::Execution, Error> {
-    Live::read(store, definitions, case).await.map(|live| live.execution)
+pub(crate) async fn read(store: &Store, definitions: &Definitions, id: ExecutionId) -> Result<Live, Error> {
+    Live::read(store, definitions, id).await
 }
 
-/// Which call it is: case, step, attempt, compensation.
-type CallId = (CaseId, usize, u32, bool);
+/// What the lane is made of.
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) definitions: Definitions,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) board: Board,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A batch on its way to the disk, and who waits for it.
+type Committing = BoxFuture<'static, (Work, Result<Vec<Opened>, Error>)>;
 
 /// The lane itself.
 pub(crate) struct Lane {
     owner: String,
+    address: String,
     ttl: Duration,
     max_batch: usize,
-    store: Store,
-    definitions: Definitions,
-    dispatcher: Arc<Dispatcher>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    parts: Parts,
     handle: Handle,
     messages: mpsc::Receiver<Message>,
     /// Answers of calls; a call whose answer finds no place waits for one.
-    answers: mpsc::Receiver<(CaseId, Event)>,
-    answer: mpsc::Sender<(CaseId, Event)>,
-    live: HashMap<CaseId, Live>,
-    in_flight: HashSet<CallId>,
-    timers: BinaryHeap<Reverse<(Micros, CaseId)>>,
-    epoch: i64,
-    /// Position of the newest turn in the journal.
-    position: i64,
+    finished: mpsc::Receiver<Finished>,
+    finish: mpsc::Sender<Finished>,
+    live: HashMap<ExecutionId, Live>,
+    in_flight: HashSet<OrderId>,
+    timers: BinaryHeap<Reverse<(Micros, ExecutionId)>>,
+    /// Who waits for the end of which execution.
+    ends: HashMap<ExecutionId, Vec<Reply>>,
+    /// Events of executions of this lane for each other.
+    inner: VecDeque<(ExecutionId, Event)>,
+    /// Where the next batch goes.
+    place: Place,
+    /// The shards this replica owns.
+    shards: Vec<u8>,
 }
 
 impl Lane {
-    pub(crate) fn new(
-        config: &Config,
-        store: Store,
-        definitions: Definitions,
-        dispatcher: Arc<Dispatcher>,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let (send, messages) = mpsc::channel(config.queue);
-        let (answer, answers) = mpsc::channel(config.max_calls_in_flight);
-        let (changed, _) = broadcast::channel(WATCH_BUFFER);
+    pub(crate) fn new(config: &Config, parts: Parts) -> Self {
+        let (handle, messages) = Handle::new(config.queue);
+        let (finish, finished) = mpsc::channel(config.max_calls_in_flight);
         Self {
             owner: config.replica.clone(),
+            address: config.advertise.clone(),
             ttl: Duration::from_millis(config.lease_ttl_ms),
             max_batch: config.max_batch,
-            store,
-            definitions,
-            dispatcher,
-            clock,
-            metrics,
-            handle: Handle { messages: send, committed: Arc::new(Notify::new()), changed },
+            parts,
+            handle,
             messages,
-            answers,
-            answer,
+            finished,
+            finish,
             live: HashMap::new(),
             in_flight: HashSet::new(),
             timers: BinaryHeap::new(),
-            epoch: 0,
-            position: 0,
+            ends: HashMap::new(),
+            inner: VecDeque::new(),
+            place: Place { log: 0, after: 0 },
+            shards: Vec::new(),
         }
     }
 
@@ -181,18 +123,19 @@ impl Lane {
                 return;
             }
             if let Err(error) = self.serve(&stop).await {
-                self.metrics.commit_failures.inc();
+                self.parts.metrics.commit_failures.inc();
                 tracing::error!(%error, "the lane lost its footing; reading back what is stored");
             }
         }
+        self.hand_over().await;
     }
 
-    /// Takes the lease and reads back what is under way, as often as it takes.
-    /// Answers whether it came to that before `stop`.
+    /// Begins a log and reads back what is under way, as often as it takes. Answers
+    /// whether it came to that before `stop`.
     async fn take_over(&mut self, stop: &CancellationToken) -> bool {
         let mut wait = AGAIN.0;
         loop {
-            match self.read_back().await {
+            match self.begin().await {
                 Ok(()) => return true,
                 Err(error) => {
                     tracing::warn!(%error, "the lane cannot be taken over yet");
@@ -213,75 +156,63 @@ impl Lane {
             tokio::select! {
                 () = stop.cancelled() => return false,
                 () = &mut over => return true,
-                Some(message) = self.messages.recv() => {
-                    let reply = match message {
-                        Message::Open(open) => open.reply,
-                        Message::Person(deed) => deed.reply,
-                    };
-                    let _ = reply.send(Err(Error::Away(why.to_owned())));
-                }
-                Some((case, event)) = self.answers.recv() => self.landed(case, &event),
+                Some(message) = self.messages.recv() => message.refuse(why),
+                Some(finished) = self.finished.recv() => { self.in_flight.remove(&finished.order); }
             }
         }
-    }
-
-    async fn read_back(&mut self) -> Result<(), Error> {
-        self.live.clear();
-        self.timers.clear();
-        let now = self.clock.now();
-        // A SQLite file has one process; its lock is the lease.
-        let alone = self.store.db.backend() == Backend::Sqlite;
-        self.epoch = self.store.acquire(&self.owner, alone, now, now.plus(self.ttl)).await?;
-        self.position = self.store.last_position().await?;
-        let cases = self.store.active_cases().await?;
-        let count = cases.len();
-        for case in cases {
-            match Live::read(&self.store, &self.definitions, case).await {
-                Ok(live) => {
-                    let commands = live.execution.outstanding();
-                    self.live.insert(case, live);
-                    self.carry_out(case, commands);
-                }
-                // One case that cannot be read must not keep the others waiting.
-                Err(error @ (Error::Journal { .. } | Error::Definition(_) | Error::NoDefinition(_))) => {
-                    self.metrics.unreadable.inc();
-                    tracing::error!(%case, %error, "a case cannot be gone on with");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if count > 0 {
-            tracing::info!(cases = count, epoch = self.epoch, "going on with what was under way");
-        }
-        Ok(())
     }
 
     async fn serve(&mut self, stop: &CancellationToken) -> Result<(), Error> {
-        let mut renew = tokio::time::interval(self.ttl / 3);
-        loop {
-            let mut work = Work::default();
+        let mut look = tokio::time::interval(self.ttl / 3);
+        look.reset(); // `begin` has just looked
+        let mut committing: Option<Committing> = None;
+        let mut work = Work::default();
+        let mut looking = false;
+        let outcome = loop {
             let due = self.next_timer();
+            // Before shards change hands everything taken is committed.
+            let room = work.len() < self.max_batch && !looking;
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                Some((case, event)) = self.answers.recv() => self.answered(case, event, &mut work),
-                Some(message) = self.messages.recv() => self.asked(message, &mut work).await,
-                () = sleep(due) => {}
-                _ = renew.tick() => work.renew = true,
+                biased;
+                (done, outcome) = under_way(&mut committing), if committing.is_some() => {
+                    committing = None;
+                    if let Err(error) = self.settle(done, outcome, &work) {
+                        break Err(error);
+                    }
+                }
+                () = stop.cancelled(), if committing.is_none() => break Ok(()),
+                Some(finished) = self.finished.recv(), if room => self.answered(finished, &mut work),
+                Some(message) = self.messages.recv(), if room => self.asked(message, &mut work).await,
+                () = sleep(due), if room => {}
+                _ = look.tick() => looking = true,
             }
-            self.gather(&mut work).await;
-            self.wake_due(&mut work);
-            if work.is_empty() {
-                continue;
+            if !looking {
+                self.gather(&mut work).await;
+                self.wake_due(&mut work);
             }
-            self.commit(work).await?;
+            if committing.is_none() && !work.is_empty() {
+                committing = Some(self.commit(std::mem::take(&mut work)));
+            } else if committing.is_none() && looking {
+                looking = false;
+                if let Err(error) = self.look_after_shards().await {
+                    break Err(error);
+                }
+            }
+        };
+        if let Some(committing) = committing {
+            committing.await.0.fail("another batch was lost");
         }
+        work.fail("it is starting again");
+        outcome
     }
 
     /// Takes what else is waiting.
     async fn gather(&mut self, work: &mut Work) {
         while work.len() < self.max_batch {
-            if let Ok((case, event)) = self.answers.try_recv() {
-                self.answered(case, event, work);
+            if let Some((id, event)) = self.inner.pop_front() {
+                self.decide(id, event, None, None, work);
+            } else if let Ok(finished) = self.finished.try_recv() {
+                self.answered(finished, work);
             } else if let Ok(message) = self.messages.try_recv() {
                 self.asked(message, work).await;
             } else {
@@ -292,74 +223,134 @@ impl Lane {
 
     async fn asked(&mut self, message: Message, work: &mut Work) {
         match message {
-            Message::Open(open) => self.open(*open, work),
-            Message::Person(deed) => match self.ensure_live(&deed.ctx, deed.case).await {
-                Ok(()) => self.decide(deed.case, deed.event, Some(&deed.ctx), Some(deed.reply), work),
+            Message::Start(start) => self.start(*start, work),
+            Message::Person(deed) => match self.ensure_live(&deed.ctx, deed.id).await {
+                Ok(()) => self.decide(deed.id, deed.event, Some(&deed.ctx), Some(deed.reply), work),
                 Err(error) => {
                     let _ = deed.reply.send(Err(error));
                 }
             },
+            Message::Answers(answers) => {
+                let whose = answers.tenant.as_deref();
+                for (id, event) in answers.events {
+                    let own = |live: &Live| whose.is_none_or(|tenant| live.tenant == tenant);
+                    if self.live.get(&id).is_some_and(own) {
+                        self.decide(id, event, None, None, work);
+                    }
+                }
+                work.acknowledge(answers.acknowledge);
+            }
+            Message::AwaitEnd { id, reply } => self.await_end(id, reply).await,
         }
     }
 
-    fn open(&mut self, open: OpenCase, work: &mut Work) {
-        let now = self.clock.now();
-        let case = CaseId::new();
-        let opening = Opening { case: format!("cases/{case}"), ..open.opening };
-        let (live, turn) = Live::open(open.definition, opening, &open.ctx, now);
-        work.open(case, open.scope, open.reply);
-        work.add(case, live.stored(case, 1, turn.facts, &open.ctx.actor, now), turn.commands);
-        self.live.insert(case, live);
+    fn start(&mut self, start: Start, work: &mut Work) {
+        if self.shards.is_empty() {
+            let _ = start.reply.send(Err(Error::Away("this replica has no shards yet".to_owned())));
+            return;
+        }
+        let id = id_in(&self.shards, fastrand::usize(..));
+        let opening = start.named(id);
+        self.begin_execution(id, start.definition, opening, &start.ctx, work);
+        work.open(id, start.scope, start.reply);
+        if let Some(reply) = start.end {
+            self.ends.insert(id, vec![reply]);
+        }
     }
 
-    /// A case of this tenant in memory, read back if it is not.
-    async fn ensure_live(&mut self, ctx: &Ctx, case: CaseId) -> Result<(), Error> {
-        if !self.live.contains_key(&case) {
-            self.store.case(&ctx.tenant, case).await?;
-            let live = Live::read(&self.store, &self.definitions, case).await?;
-            self.live.insert(case, live);
+    fn begin_execution(
+        &mut self,
+        id: ExecutionId,
+        definition: Arc<probity_engine::Definition>,
+        opening: probity_engine::Opening,
+        ctx: &Ctx,
+        work: &mut Work,
+    ) {
+        let now = self.parts.clock.now();
+        let (mut live, turn) = Live::open(id, definition, opening, ctx, now);
+        let by = By { actor: &ctx.actor, request_id: &ctx.request_id, trace_id: &ctx.trace_id };
+        match live.stored(1, turn.facts, Some(&by), now) {
+            Ok(stored) => work.add(stored, turn.commands),
+            Err(error) => tracing::error!(execution = %id, %error, "a turn has no stored form"),
         }
-        match self.live.get(&case) {
+        self.live.insert(id, live);
+    }
+
+    /// Answers when the execution has ended, at once if it has.
+    async fn await_end(&mut self, id: ExecutionId, reply: Reply) {
+        if !self.live.contains_key(&id) {
+            let read = Live::read(&self.parts.store, &self.parts.definitions, id).await;
+            match read {
+                Ok(live) if live.execution.ended.is_some() => {
+                    let _ = reply.send(Ok(Answer::View(live.view())));
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let _ = reply.send(Err(error));
+                    return;
+                }
+            }
+        }
+        let waiting = self.ends.entry(id).or_default();
+        waiting.retain(|reply| !reply.is_closed());
+        waiting.push(reply);
+    }
+
+    /// An execution of this tenant in memory, read back if it is not.
+    async fn ensure_live(&mut self, ctx: &Ctx, id: ExecutionId) -> Result<(), Error> {
+        if !self.owns(id) {
+            return Err(Error::Elsewhere(shard_of(id)));
+        }
+        if !self.live.contains_key(&id) {
+            self.parts.store.view(&ctx.tenant, id).await?;
+            let live = Live::read(&self.parts.store, &self.parts.definitions, id).await?;
+            self.live.insert(id, live);
+        }
+        match self.live.get(&id) {
             Some(live) if live.tenant == ctx.tenant => Ok(()),
-            _ => Err(Error::NoCase(case.to_string())),
+            _ => Err(Error::NoExecution(id.to_string())),
         }
+    }
+
+    fn owns(&self, id: ExecutionId) -> bool {
+        self.shards.len() == SHARDS || self.shards.binary_search(&shard_of(id)).is_ok()
     }
 
     /// A call is over, whatever becomes of its answer.
-    fn landed(&mut self, case: CaseId, event: &Event) {
-        if let Event::CallEnded { step, attempt, compensation, .. } = event {
-            self.in_flight.remove(&(case, *step, *attempt, *compensation));
-        }
-    }
-
-    fn answered(&mut self, case: CaseId, event: Event, work: &mut Work) {
-        self.landed(case, &event);
-        self.decide(case, event, None, None, work);
+    fn answered(&mut self, finished: Finished, work: &mut Work) {
+        self.in_flight.remove(&finished.order);
+        self.decide(finished.order.execution, finished.event(), None, None, work);
     }
 
     /// Lets the core decide; what it decides joins the batch.
     fn decide(
         &mut self,
-        case: CaseId,
+        id: ExecutionId,
         event: Event,
         by: Option<&Ctx>,
         reply: Option<Reply>,
         work: &mut Work,
     ) {
-        let now = self.clock.now();
-        let Some(live) = self.live.get_mut(&case) else { return };
+        let now = self.parts.clock.now();
+        let Some(live) = self.live.get_mut(&id) else { return };
+        work.visit(id);
         let first = live.execution.sequence + 1;
         match live.execution.take(event, now, fastrand::f64()) {
             Ok(turn) => {
-                let actor = by.map_or_else(|| live.itself(), |ctx| ctx.actor.clone());
-                let mut stored = live.stored(case, first, turn.facts, &actor, now);
-                if let Some(ctx) = by {
-                    stored.request_id.clone_from(&ctx.request_id);
-                    stored.trace_id.clone_from(&ctx.trace_id);
+                if !turn.facts.is_empty() {
+                    let by = by.map(|ctx| By {
+                        actor: &ctx.actor,
+                        request_id: &ctx.request_id,
+                        trace_id: &ctx.trace_id,
+                    });
+                    match live.stored(first, turn.facts, by.as_ref(), now) {
+                        Ok(stored) => work.add(stored, turn.commands),
+                        Err(error) => tracing::error!(execution = %id, %error, "a turn has no stored form"),
+                    }
                 }
-                work.add(case, stored, turn.commands);
                 if let Some(reply) = reply {
-                    work.answer(case, reply);
+                    work.answer(id, reply);
                 }
             }
             // Told after the commit: it may rest on what this batch changed.
@@ -368,85 +359,117 @@ impl Lane {
     }
 
     fn wake_due(&mut self, work: &mut Work) {
-        let now = self.clock.now();
-        while let Some(Reverse((at, case))) = self.timers.peek().copied() {
+        let now = self.parts.clock.now();
+        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
             if at > now || work.len() >= self.max_batch {
                 return;
             }
             self.timers.pop();
-            self.decide(case, Event::Woken, None, None, work);
+            self.decide(id, Event::Woken, None, None, work);
         }
     }
 
     /// How long until the next timer; `None` when there is none.
     fn next_timer(&self) -> Option<Duration> {
-        self.timers.peek().map(|Reverse((at, _))| at.since(self.clock.now()))
+        self.timers.peek().map(|Reverse((at, _))| at.since(self.parts.clock.now()))
     }
 
-    async fn commit(&mut self, mut work: Work) -> Result<(), Error> {
-        let now = self.clock.now();
-        let batch = work.batch(&self.live, now);
-        let turns = batch.turns.len();
-        let outcome = self.store.commit(batch, self.epoch, self.position, now.plus(self.ttl)).await;
+    fn commit(&mut self, mut work: Work) -> Committing {
+        let ends = &self.ends;
+        let batch: Arc<Batch> = Arc::new(work.batch(&mut self.live, |id| ends.contains_key(id)));
+        let (store, place) = (self.parts.store.clone(), self.place);
+        async move {
+            let outcome = if batch.is_empty() { Ok(Vec::new()) } else { store.commit(batch, place).await };
+            (work, outcome)
+        }
+        .boxed()
+    }
+
+    /// A batch is stored, or lost. `next` is the one being made meanwhile.
+    fn settle(&mut self, work: Work, outcome: Result<Vec<Opened>, Error>, next: &Work) -> Result<(), Error> {
         let opened = match outcome {
             Ok(opened) => opened,
             Err(error) => {
-                work.fail(&error);
+                work.fail(&error.to_string());
                 return Err(error);
             }
         };
-        if turns > 0 {
-            self.metrics.batch.observe(turns as f64);
+        let Settled { turns, commands, left_out, changed, visited, ended } =
+            work.settle(opened, &self.parts.metrics);
+        if !turns.is_empty() {
+            self.parts.metrics.batch.observe(turns.len() as f64);
+            self.place.after += i64::try_from(turns.len()).unwrap_or(0);
+            self.handle.committed(turns);
         }
-        let commands = work.commands();
-        let settled = work.settle(opened, &self.metrics);
-        self.position += settled.turns;
-        for case in &settled.left_out {
-            self.live.remove(case);
+        for id in &left_out {
+            self.live.remove(id);
+            self.ends.remove(id);
         }
-        for (case, commands) in commands {
-            if !settled.left_out.contains(&case) {
-                self.carry_out(case, commands);
+        let mut tasks = Vec::new();
+        for (id, commands) in commands {
+            self.carry_out(id, commands, &mut tasks);
+        }
+        self.parts.board.offer(tasks);
+        for (id, view) in ended {
+            for reply in self.ends.remove(&id).into_iter().flatten() {
+                let _ = reply.send(Ok(Answer::View(view.clone())));
             }
         }
-        for case in settled.changed {
-            self.let_go(case);
-            let _ = self.handle.changed.send(case);
+        for id in visited {
+            self.let_go(id, next);
         }
-        self.metrics.live.set(i64::try_from(self.live.len()).unwrap_or(i64::MAX));
-        if settled.turns > 0 {
-            self.handle.committed.notify_one();
+        for id in changed {
+            self.handle.changed(id);
         }
+        self.parts.metrics.live.set(i64::try_from(self.live.len()).unwrap_or(i64::MAX));
         Ok(())
     }
 
-    /// A case with nothing under way is read back when somebody asks for it.
-    fn let_go(&mut self, case: CaseId) {
-        if self.live.get(&case).is_some_and(|live| !live.execution.is_active()) {
-            self.live.remove(&case);
+    /// An execution with nothing under way is read back when somebody asks for it.
+    /// One that ended tells the step that started it.
+    fn let_go(&mut self, id: ExecutionId, next: &Work) {
+        if next.touches(id) {
+            return;
+        }
+        let Some(live) = self.live.get(&id) else { return };
+        if live.execution.ended.is_some() {
+            self.parts.board.forget(id);
+        }
+        if !live.execution.is_active() {
+            self.live.remove(&id);
         }
     }
 
-    fn carry_out(&mut self, case: CaseId, commands: Vec<Command>) {
+    fn carry_out(&mut self, id: ExecutionId, commands: Vec<Command>, tasks: &mut Vec<crate::dispatch::Task>) {
         for command in commands {
             match command {
-                Command::WakeAt(at) => self.timers.push(Reverse((at, case))),
-                Command::Call { step, attempt, compensation, input, key } => {
-                    let Some(live) = self.live.get(&case) else { continue };
-                    if !self.in_flight.insert((case, step, attempt, compensation)) {
-                        continue; // the same call is still under way
+                Command::WakeAt(at) => self.timers.push(Reverse((at, id))),
+                Command::Call { step, item, attempt, compensation, input, key } => {
+                    let order = OrderId { execution: id, step, item, attempt, compensation };
+                    let Some(live) = self.live.get(&id) else { continue };
+                    let work = live.work(Order { id: order, step, compensation, input, key });
+                    match work {
+                        Some(ToDo::Task(task)) => tasks.push(task),
+                        // The same call may still be under way.
+                        Some(ToDo::Call(call)) if self.in_flight.insert(order) => {
+                            let (dispatcher, finish) = (self.parts.dispatcher.clone(), self.finish.clone());
+                            tokio::spawn(async move {
+                                let finished = dispatcher.run(call).await;
+                                let _ = finish.send(finished).await;
+                            });
+                        }
+                        Some(ToDo::Call(_)) | None => {}
                     }
-                    let Some(call) = live.call(case, step, attempt, compensation, input, &key) else {
-                        continue;
-                    };
-                    let (dispatcher, answer) = (self.dispatcher.clone(), self.answer.clone());
-                    tokio::spawn(async move {
-                        let event = dispatcher.run(call).await;
-                        let _ = answer.send((case, event)).await;
-                    });
                 }
             }
         }
+    }
+}
+
+async fn under_way(committing: &mut Option<Committing>) -> (Work, Result<Vec<Opened>, Error>) {
+    match committing {
+        Some(committing) => committing.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -23,27 +23,33 @@ mod error;
 mod lane;
 mod metrics;
 mod store;
+mod tasks;
 
 pub use catalog::Contracts;
 pub use config::Config;
 pub use definitions::SHIPPED;
 
-use api::{Cases, Remediation, Workflows};
+use api::{Cases, Executions, Remediation, Workers, Workflows};
 use definitions::Definitions;
 use dispatch::Dispatcher;
-use lane::Lane;
+use lane::{Lane, Parts};
 use metrics::Metrics;
 use probity_proto::orchestrator::case_service_server::CaseServiceServer;
+use probity_proto::orchestrator::execution_service_server::ExecutionServiceServer;
 use probity_proto::orchestrator::remediation_service_server::RemediationServiceServer;
+use probity_proto::orchestrator::worker_service_server::WorkerServiceServer;
 use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
 use probity_runtime::{Service, Setup};
 use std::sync::Arc;
 use store::{JournalOutbox, Store};
+use tasks::Board;
 use tonic::service::Routes;
 
 /// The service.
 pub struct Orchestrator {
     cases: Cases,
+    executions: Executions,
+    workers: Workers,
     workflows: Workflows,
     remediation: Remediation,
 }
@@ -60,12 +66,25 @@ impl Service for Orchestrator {
         let clock = setup.clock();
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let dispatcher = Dispatcher::new(setup, contracts, metrics.clone(), config.max_calls_in_flight);
-        let lane = Lane::new(&config, store.clone(), definitions.clone(), dispatcher, clock.clone(), metrics);
+        let board = Board::new(clock.clone(), metrics.clone());
+        let parts = Parts {
+            store: store.clone(),
+            definitions: definitions.clone(),
+            dispatcher,
+            board: board.clone(),
+            clock: clock.clone(),
+            metrics,
+        };
+        let lane = Lane::new(&config, parts);
         let handle = lane.handle();
-        setup.relay(Arc::new(JournalOutbox::new(store.clone(), handle.committed())));
+        setup.relay(Arc::new(JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent())));
         setup.spawn("lane", |stop| lane.run(stop));
+        let watched = board.clone();
+        setup.spawn("leases", |stop| tasks::watch_leases(watched, stop));
         Ok(Self {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone()),
+            executions: Executions::new(store.clone(), handle.clone(), definitions.clone()),
+            workers: Workers::new(handle.clone(), board),
             workflows: Workflows::new(store.clone(), handle, definitions, clock.clone()),
             remediation: Remediation::new(store, clock),
         })
@@ -73,6 +92,8 @@ impl Service for Orchestrator {
 
     fn routes(self) -> Routes {
         Routes::new(CaseServiceServer::new(self.cases))
+            .add_service(ExecutionServiceServer::new(self.executions))
+            .add_service(WorkerServiceServer::new(self.workers))
             .add_service(WorkflowServiceServer::new(self.workflows))
             .add_service(RemediationServiceServer::new(self.remediation))
     }

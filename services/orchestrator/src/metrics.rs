@@ -22,6 +22,16 @@ pub(crate) struct Metrics {
     pub(crate) unreadable: IntCounter,
     /// Commits that failed.
     pub(crate) commit_failures: IntCounter,
+    /// Executions started without a case.
+    pub(crate) started: IntCounter,
+    /// Executions that ended.
+    pub(crate) ended: IntCounter,
+    /// Tasks given to workers.
+    pub(crate) tasks_taken: IntCounter,
+    /// Leases of tasks that expired.
+    pub(crate) leases_expired: IntCounter,
+    /// Shards owned.
+    pub(crate) shards: IntGauge,
 }
 
 impl Metrics {
@@ -44,6 +54,17 @@ impl Metrics {
                 "Cases that could not be read back",
             )?,
             commit_failures: IntCounter::new("orchestrator_commit_failures_total", "Commits that failed")?,
+            started: IntCounter::new(
+                "orchestrator_executions_started_total",
+                "Executions started without a case",
+            )?,
+            ended: IntCounter::new("orchestrator_executions_ended_total", "Executions that ended")?,
+            tasks_taken: IntCounter::new("orchestrator_tasks_taken_total", "Tasks given to workers")?,
+            leases_expired: IntCounter::new(
+                "orchestrator_task_leases_expired_total",
+                "Tasks whose workers gave no sign of life",
+            )?,
+            shards: IntGauge::new("orchestrator_shards_owned", "Shards this replica owns, of 256")?,
         };
         registry.register(Box::new(metrics.opened.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
@@ -54,6 +75,10 @@ impl Metrics {
         registry.register(Box::new(metrics.batch.clone()))?;
         registry.register(Box::new(metrics.unreadable.clone()))?;
         registry.register(Box::new(metrics.commit_failures.clone()))?;
+        for counter in [&metrics.started, &metrics.ended, &metrics.tasks_taken, &metrics.leases_expired] {
+            registry.register(Box::new(counter.clone()))?;
+        }
+        registry.register(Box::new(metrics.shards.clone()))?;
         Ok(metrics)
     }
 }

@@ -4,28 +4,28 @@
 mod actions;
 mod commit;
 mod outbox;
+mod ownership;
+mod row;
 
 pub(crate) use actions::Change;
-pub(crate) use commit::{Batch, Opened, Opening};
-pub(crate) use outbox::JournalOutbox;
+pub(crate) use commit::{Batch, Opened, Opening, Place};
+pub(crate) use outbox::{JournalOutbox, Recent};
+pub(crate) use row::{ExecutionRow, View};
 
-use crate::domain::audit::StoredTurn;
+use crate::domain::audit::{StoredTurn, chain};
 use crate::error::Error;
 use probity_engine::Fact;
 use probity_proto::orchestrator::Case;
 use probity_storage::{Db, Migration, Row, args};
 use probity_types::Micros;
-use probity_types::id::CaseId;
-use prost::Message as _;
+use probity_types::id::{CaseId, ExecutionId};
+use std::sync::Arc;
 
 /// The tables.
 pub(crate) const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") }];
 
-/// There is one lane until replicas share the shards.
-pub(crate) const LANE: i64 = 0;
-
-const JOURNAL: &str = "case_id, tenant, first_fact, time_us, actor, request_id, trace_id, facts";
+const JOURNAL: &str = "execution, tenant, first_fact, time_us, actor, request_id, trace_id, facts";
 
 /// The store of the orchestrator.
 #[derive(Clone)]
@@ -60,51 +60,89 @@ impl Store {
         Self { db }
     }
 
-    /// A case as it was last committed, with its owner.
+    /// An execution as it was last committed, without its steps.
+    pub(crate) async fn view(&self, tenant: &str, id: ExecutionId) -> Result<View, Error> {
+        let sql = "SELECT kind, body FROM executions WHERE tenant = $1 AND id = $2";
+        let row = self.db.query_opt(sql, args![tenant, id.0]).await?;
+        row.map_or_else(|| Err(Error::NoExecution(id.to_string())), |row| View::read(&row, 0))
+    }
+
+    /// A case as it was last committed.
     pub(crate) async fn case(&self, tenant: &str, id: CaseId) -> Result<Case, Error> {
-        let sql = "SELECT body FROM cases WHERE tenant = $1 AND id = $2";
-        let row = self.db.query_opt(sql, args![tenant, id.to_bytes()]).await?;
-        row.map_or_else(|| Err(Error::NoCase(id.to_string())), |row| decode_case(&row, 0))
+        match self.view(tenant, ExecutionId(id.0)).await {
+            Ok(View::Case(case)) => Ok(*case),
+            Ok(View::Plain(_)) | Err(Error::NoExecution(_)) => Err(Error::NoCase(id.to_string())),
+            Err(other) => Err(other),
+        }
     }
 
     /// Cases, newest first: an id made later is greater.
     pub(crate) async fn cases(&self, tenant: &str, filter: &CaseFilter) -> Result<Vec<Case>, Error> {
         let before = filter.before.map_or_else(|| vec![0xff; 16], CaseId::to_bytes);
-        let waiting = if filter.waiting { "AND waiting = 1" } else { "" };
+        let waiting = if filter.waiting { "AND waiting > 0" } else { "" };
         let sql = format!(
-            "SELECT body FROM cases WHERE tenant = $1 AND id < $2 {waiting}
+            "SELECT kind, body FROM executions WHERE tenant = $1 AND id < $2 AND kind > 0 {waiting}
              AND (kind = $3 OR $3 = 0) AND (state = $4 OR $4 = 0) ORDER BY id DESC LIMIT $5"
         );
         let args = args![tenant, before, i64::from(filter.kind), i64::from(filter.state), filter.limit];
-        self.db.query(&sql, args).await?.iter().map(|row| decode_case(row, 0)).collect()
+        let rows = self.db.query(&sql, args).await?;
+        let views = rows.iter().map(|row| View::read(row, 0));
+        views.filter_map(|view| view.map(View::into_case).transpose()).collect()
     }
 
-    /// The turns of a case that end after a sequence number, oldest first.
-    pub(crate) async fn turns(&self, id: CaseId, after: i64, limit: i64) -> Result<Vec<StoredTurn>, Error> {
+    /// The turns of an execution that end after a sequence number, oldest first.
+    pub(crate) async fn turns(
+        &self,
+        id: ExecutionId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<StoredTurn>, Error> {
         let sql = format!(
-            "SELECT {JOURNAL} FROM journal WHERE case_id = $1 AND last_fact > $2 ORDER BY last_fact LIMIT $3"
+            "SELECT {JOURNAL} FROM journal WHERE execution = $1 AND last_fact > $2 ORDER BY last_fact LIMIT $3"
         );
-        self.db.query(&sql, args![id.to_bytes(), after, limit]).await?.iter().map(read_turn).collect()
+        self.db.query(&sql, args![id.0, after, limit]).await?.iter().map(read_turn).collect()
     }
 
-    /// Cases with something under way: what a lane that starts must go on with.
-    pub(crate) async fn active_cases(&self) -> Result<Vec<CaseId>, Error> {
-        let rows = self.db.query("SELECT id FROM cases WHERE active = 1 ORDER BY id", args![]).await?;
-        rows.iter().map(|row| read_id(row, 0)).collect()
-    }
-
-    /// The journal after a position, in the order of the commits, with positions.
-    pub(crate) async fn journal(&self, after: i64, limit: i64) -> Result<Vec<(i64, StoredTurn)>, Error> {
+    /// Executions of these shards with something under way: what their owner must go
+    /// on with.
+    pub(crate) async fn active(&self, shards: &[u8]) -> Result<Vec<ExecutionId>, Error> {
+        let list = shards.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
         let sql =
-            format!("SELECT {JOURNAL}, seq FROM journal WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3");
-        let rows = self.db.query(&sql, args![LANE, after, limit]).await?;
-        rows.iter().map(|row| Ok((row.i64(8)?, read_turn(row)?))).collect()
+            format!("SELECT id FROM executions WHERE active = 1 AND shard IN ({list}) ORDER BY shard, id");
+        self.db.query(&sql, args![]).await?.iter().map(|row| id(&row.bytes(0)?)).collect()
     }
 
-    /// The position of the newest turn.
-    pub(crate) async fn last_position(&self) -> Result<i64, Error> {
-        let sql = "SELECT seq FROM journal WHERE lane = $1 ORDER BY seq DESC LIMIT 1";
-        Ok(self.db.query_opt(sql, args![LANE]).await?.map(|row| row.i64(0)).transpose()?.unwrap_or(0))
+    /// A log after a position, with positions.
+    pub(crate) async fn journal(
+        &self,
+        log: i64,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, Arc<StoredTurn>)>, Error> {
+        let sql = format!(
+            "SELECT {JOURNAL}, seq, (SELECT kind FROM executions e WHERE e.tenant = j.tenant AND e.id = j.execution)
+             FROM journal j WHERE log = $1 AND seq > $2 ORDER BY seq LIMIT $3"
+        );
+        let rows = self.db.query(&sql, args![log, after, limit]).await?;
+        let mut turns = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut turn = read_turn(row)?;
+            if row.opt_i64(9)?.is_some_and(|kind| kind > 0) {
+                turn.case = format!("cases/{}", CaseId(turn.execution.0));
+            }
+            if turn.facts.iter().any(|fact| matches!(fact, Fact::Ended { .. })) {
+                turn.chain = self.chain_at(turn.execution, turn.last()).await?;
+            }
+            turns.push((row.i64(8)?, Arc::new(turn)));
+        }
+        Ok(turns)
+    }
+
+    /// The running hash of a history at one of its turns.
+    async fn chain_at(&self, id: ExecutionId, last: i64) -> Result<[u8; 32], Error> {
+        let sql = "SELECT facts FROM journal WHERE execution = $1 AND last_fact <= $2 ORDER BY last_fact";
+        let rows = self.db.query(sql, args![id.0, last]).await?;
+        rows.iter().try_fold([0; 32], |before, row| Ok(chain(&before, &row.text(0)?)))
     }
 
     /// All registered versions, oldest first.
@@ -158,25 +196,20 @@ impl Store {
     }
 }
 
-fn decode_case(row: &Row, column: usize) -> Result<Case, Error> {
-    let bytes = row.bytes(column)?;
-    Case::decode(bytes.as_slice())
-        .map_err(|e| Error::Journal { case: "a case".to_owned(), why: e.to_string() })
-}
-
-fn read_id(row: &Row, column: usize) -> Result<CaseId, Error> {
-    CaseId::from_bytes(&row.bytes(column)?)
-        .map_err(|e| Error::Journal { case: "a case".to_owned(), why: e.to_string() })
+/// An id as stores keep it.
+pub(crate) fn id(bytes: &[u8]) -> Result<ExecutionId, Error> {
+    ExecutionId::from_bytes(bytes)
+        .map_err(|e| Error::Journal { case: "an execution".to_owned(), why: e.to_string() })
 }
 
 fn read_turn(row: &Row) -> Result<StoredTurn, Error> {
-    let case = read_id(row, 0)?;
-    let text = row.text(7)?;
-    let facts: Vec<Fact> = serde_json::from_str(&text)
-        .map_err(|e| Error::Journal { case: case.to_string(), why: e.to_string() })?;
+    let execution = id(&row.bytes(0)?)?;
+    let json = row.text(7)?;
+    let facts: Vec<Fact> = serde_json::from_str(&json)
+        .map_err(|e| Error::Journal { case: execution.to_string(), why: e.to_string() })?;
     Ok(StoredTurn {
-        case: case.0,
-        case_name: format!("cases/{case}"),
+        execution,
+        case: String::new(),
         tenant: row.text(1)?,
         first: row.i64(2)?,
         time: Micros(row.i64(3)?),
@@ -184,6 +217,8 @@ fn read_turn(row: &Row) -> Result<StoredTurn, Error> {
         request_id: row.text(5)?,
         trace_id: row.text(6)?,
         facts,
+        json,
+        chain: [0; 32],
     })
 }
 

@@ -49,6 +49,7 @@ const RULES: [Rule; 5] = [
             "tokio",
             "tonic",
             "sqlx",
+            "rusqlite",
             "redis",
             "hyper",
             "axum",
@@ -99,7 +100,7 @@ const RULES: [Rule; 5] = [
     },
     Rule {
         binds: |place| place.crate_dir.starts_with("services/"),
-        names: &["sqlx", "redis", "deadpool_redis"],
+        names: &["sqlx", "rusqlite", "redis", "deadpool_redis"],
         why: "services reach stores through probity_storage, which keeps one SQL text for both databases",
         fix: "use probity_storage::Db",
     },

@@ -2,6 +2,7 @@
 
 use super::{DefinitionError, MAX_SOURCE};
 use serde::Deserialize;
+use serde_json::Value as Json;
 use serde_saphyr::{Location, Spanned};
 use std::collections::BTreeMap;
 
@@ -14,8 +15,18 @@ pub(super) struct Raw {
     #[allow(dead_code)] // for people
     pub(super) description: Option<String>,
     pub(super) findings_from: Option<Spanned<String>>,
+    pub(super) input_schema: Option<Spanned<Json>>,
     pub(super) steps: Vec<RawStep>,
-    pub(super) verdict: Vec<RawVerdict>,
+    pub(super) verdict: Option<Vec<RawVerdict>>,
+    pub(super) output: Option<Spanned<RawOutput>>,
+}
+
+/// One expression, or one a field.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawOutput {
+    One(String),
+    Fields(BTreeMap<String, String>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -27,8 +38,11 @@ pub(super) struct RawStep {
     pub(super) needs: Vec<Spanned<String>>,
     pub(super) when: Option<Spanned<String>>,
     pub(super) call: Option<Spanned<String>>,
+    pub(super) task: Option<Spanned<String>>,
+    pub(super) queue: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) input: BTreeMap<String, Spanned<String>>,
+    pub(super) output_schema: Option<Spanned<Json>>,
     pub(super) fail: Option<Spanned<String>>,
     pub(super) wait: Option<RawWait>,
     pub(super) retry: Option<Spanned<RawRetry>>,
@@ -40,7 +54,9 @@ pub(super) struct RawStep {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawCall {
-    pub(super) call: Spanned<String>,
+    pub(super) call: Option<Spanned<String>>,
+    pub(super) task: Option<Spanned<String>>,
+    pub(super) queue: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) input: BTreeMap<String, Spanned<String>>,
 }

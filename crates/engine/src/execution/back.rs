@@ -62,6 +62,7 @@ impl Execution {
         let attempt = self.steps[step].back_attempts + 1;
         match self.render(spec) {
             Ok(input) => {
+                let input = input.into();
                 self.record(turn, Fact::CompensationScheduled { step: self.id(step), attempt, input }, now);
                 turn.commands.push(self.call(step, true));
             }
@@ -124,6 +125,6 @@ impl Execution {
     fn end(&mut self, turn: &mut Turn, now: Micros) {
         let Some((ending, reason)) = self.taking_back.clone() else { return };
         self.move_to(turn, ending.state(), None, reason.clone(), now);
-        self.record(turn, Fact::Ended { ending, reason }, now);
+        self.record(turn, Fact::Ended { ending, reason, output: None }, now);
     }
 }

@@ -1,37 +1,16 @@
 //! State as a fold of facts.
 
-use super::{Command, Turn};
+use super::{Command, Opening, Turn};
 use crate::case::CaseState;
 use crate::definition::Definition;
-use crate::expr::Env;
+use crate::expr::Variables;
 use crate::fact::{Disposition, Ending, Fact, Outcome};
-use crate::value::to_cel;
-use cel::Value;
-use cel::objects::Key;
-use probity_types::CaseKind;
-use probity_types::{Micros, Roles};
-use serde_json::{Value as Json, json};
-use std::collections::HashMap;
-use std::sync::Arc;
+use probity_types::Micros;
+use serde_json::Value as Json;
+use std::sync::{Arc, LazyLock};
 
-/// What a case is opened with.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Opening {
-    /// `cases/<id>`.
-    pub case: String,
-    /// What it is about.
-    pub kind: CaseKind,
-    /// One line for people.
-    pub subject: String,
-    /// `documents/<sha256>` each.
-    pub documents: Vec<String>,
-    /// 1 (low) to 4 (critical).
-    pub priority: u8,
-    /// Who opened it.
-    pub owner: String,
-    /// The roles the owner had.
-    pub owner_roles: Roles,
-}
+/// What a step that was never called has for a message.
+static NOTHING: LazyLock<Arc<Json>> = LazyLock::new(|| Arc::new(Json::Null));
 
 /// Where an execution stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +74,7 @@ pub struct StepState {
     /// Attempts to take it back.
     pub back_attempts: u32,
     /// The message of the last attempt.
-    pub input: Json,
+    pub input: Arc<Json>,
     /// Its answer, once it is done.
     pub output: Option<Arc<Json>>,
     /// What went wrong last.
@@ -112,7 +91,6 @@ pub struct StepState {
     pub started: Option<Micros>,
     /// When it was done.
     pub ended: Option<Micros>,
-    value: Value,
 }
 
 impl StepState {
@@ -122,7 +100,7 @@ impl StepState {
             attempts: 0,
             round: 0,
             back_attempts: 0,
-            input: Json::Null,
+            input: NOTHING.clone(),
             output: None,
             error: String::new(),
             reason: String::new(),
@@ -131,16 +109,14 @@ impl StepState {
             waived: false,
             started: None,
             ended: None,
-            value: Value::Null,
         }
     }
 
-    fn finish(&mut self, status: StepStatus, output: Json, at: Micros) {
+    fn finish(&mut self, status: StepStatus, output: Arc<Json>, at: Micros) {
         self.status = status;
-        self.value = to_cel(&output);
-        self.output = Some(Arc::new(output));
+        self.output = Some(output);
         self.ended = Some(at);
-        self.input = Json::Null;
+        self.input = NOTHING.clone();
     }
 }
 
@@ -162,9 +138,9 @@ pub struct Verdict {
 pub struct Execution {
     /// What it runs.
     pub definition: Arc<Definition>,
-    /// What the case was opened with.
+    /// What it was started with.
     pub opening: Opening,
-    /// Where the case stands.
+    /// Where the case stands; PENDING for ever when it is none.
     pub state: CaseState,
     /// Its steps in the order of the definition.
     pub steps: Vec<StepState>,
@@ -176,26 +152,21 @@ pub struct Execution {
     pub ended: Option<Ending>,
     /// Why it ended, when not as defined.
     pub end_reason: String,
+    /// What it gave, when it is not a case and ended as defined.
+    pub output: Option<Arc<Json>>,
     /// Facts so far: the sequence number of the last one.
     pub sequence: i64,
-    case: Value,
+    /// What expressions see as `case` or `execution`.
+    itself: Json,
 }
 
 impl Execution {
-    /// A new execution and its first turn.
+    /// A new execution and its first turn. A case needs a definition for cases
+    /// ([`Definition::is_case`]), any other execution one that is not; where that
+    /// does not match, the execution stops with an incident.
     #[must_use]
     pub fn open(definition: Arc<Definition>, opening: Opening, now: Micros) -> (Self, Turn) {
-        let fact = Fact::CaseOpened {
-            case: opening.case.clone(),
-            kind: opening.kind,
-            subject: opening.subject.clone(),
-            documents: opening.documents.clone(),
-            priority: opening.priority,
-            owner: opening.owner.clone(),
-            owner_roles: opening.owner_roles.clone(),
-            definition: definition.name.clone(),
-            version: definition.version.clone(),
-        };
+        let fact = opening.fact(&definition);
         let mut execution = Self::blank(definition, opening);
         let mut turn = Turn::default();
         execution.record(&mut turn, fact, now);
@@ -204,7 +175,7 @@ impl Execution {
     }
 
     /// An execution from its stored facts, oldest first, each with its time.
-    /// `None` when the first fact is not the opening of a case.
+    /// `None` when the first fact is not the start of an execution.
     #[must_use]
     pub fn replay(definition: Arc<Definition>, facts: &[(Micros, Fact)]) -> Option<Self> {
         let opening = facts.first().and_then(|(_, fact)| Opening::of(fact))?;
@@ -216,25 +187,18 @@ impl Execution {
     }
 
     fn blank(definition: Arc<Definition>, opening: Opening) -> Self {
-        let case = to_cel(&json!({
-            "name": opening.case,
-            "kind": opening.kind.proto_name(),
-            "subject": opening.subject,
-            "documents": opening.documents,
-            "priority": opening.priority,
-            "owner": opening.owner,
-        }));
         Self {
             steps: definition.steps.iter().map(|_| StepState::new()).collect(),
             definition,
+            itself: opening.itself(),
             opening,
             state: CaseState::Pending,
             verdict: None,
             taking_back: None,
             ended: None,
             end_reason: String::new(),
+            output: None,
             sequence: 0,
-            case,
         }
     }
 
@@ -242,7 +206,7 @@ impl Execution {
     pub fn apply(&mut self, fact: &Fact, at: Micros) {
         self.sequence += 1;
         match fact {
-            Fact::CaseOpened { .. } => {}
+            Fact::CaseOpened { .. } | Fact::ExecutionStarted { .. } => {}
             Fact::CaseMoved { to, .. } => self.state = *to,
             Fact::CompensationStarted { ending, reason, .. } => {
                 self.taking_back = Some((*ending, reason.clone()));
@@ -255,8 +219,9 @@ impl Execution {
                     note: note.clone(),
                 });
             }
-            Fact::Ended { ending, reason } => {
+            Fact::Ended { ending, reason, output } => {
                 self.ended = Some(*ending);
+                self.output.clone_from(output);
                 self.end_reason.clone_from(reason);
             }
             of_step => {
@@ -390,6 +355,7 @@ impl Execution {
         Command::Call {
             step: index,
             attempt: if compensation { step.back_attempts } else { step.attempts },
+            item: None,
             compensation,
             input: step.input.clone(),
             key: if compensation { format!("{id}/back") } else { id.clone() },
@@ -400,14 +366,6 @@ impl Execution {
     pub(super) fn record(&mut self, turn: &mut Turn, fact: Fact, now: Micros) {
         self.apply(&fact, now);
         turn.facts.push(fact);
-    }
-
-    /// What expressions see: `case`, and `steps` with the outputs of done steps.
-    pub(super) fn env(&self) -> Env<'_> {
-        let done = self.definition.steps.iter().zip(&self.steps).filter(|(_, state)| state.output.is_some());
-        let steps: HashMap<Key, Value> =
-            done.map(|(step, state)| (Key::from(step.id.as_str()), state.value.clone())).collect();
-        Env { case: &self.case, steps: Value::from(steps) }
     }
 
     /// How many findings the investigation made.
@@ -421,23 +379,23 @@ impl Execution {
     }
 }
 
-impl Opening {
-    /// The opening a fact tells of, if it is one.
-    #[must_use]
-    pub fn of(fact: &Fact) -> Option<Self> {
-        match fact {
-            Fact::CaseOpened { case, kind, subject, documents, priority, owner, owner_roles, .. } => {
-                Some(Self {
-                    case: case.clone(),
-                    kind: *kind,
-                    subject: subject.clone(),
-                    documents: documents.clone(),
-                    priority: *priority,
-                    owner: owner.clone(),
-                    owner_roles: owner_roles.clone(),
-                })
-            }
+/// What expressions see: `steps` with the outputs of done steps, and `case`, or
+/// `input` and `execution`.
+impl Variables for Execution {
+    fn variable(&self, name: &str) -> Option<&Json> {
+        match (name, self.opening.is_case()) {
+            ("case", true) | ("execution", false) => Some(&self.itself),
+            ("input", false) => Some(&self.opening.input),
             _ => None,
         }
+    }
+
+    fn step(&self, id: &str) -> Option<&Json> {
+        self.steps[self.definition.index(id)?].output.as_deref()
+    }
+
+    fn steps(&self) -> Vec<(&str, &Json)> {
+        let all = self.definition.steps.iter().zip(&self.steps);
+        all.filter_map(|(spec, state)| Some((spec.id.as_str(), state.output.as_deref()?))).collect()
     }
 }

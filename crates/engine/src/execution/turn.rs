@@ -3,11 +3,12 @@
 use super::state::{Execution, StepStatus};
 use super::{CallFailure, Command, Event, Refusal, Turn};
 use crate::case::{CaseState, join};
-use crate::definition::{Action, CallSpec, OnError};
+use crate::definition::{Action, CallSpec, OnError, Output};
 use crate::fact::{Ending, Fact};
-use crate::value::to_json;
+use crate::value::{is_larger, written};
 use probity_types::Micros;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
 
 /// Largest answer of a step, as JSON.
 pub(super) const MAX_OUTPUT: usize = 1 << 20;
@@ -21,7 +22,7 @@ impl Execution {
     pub fn take(&mut self, event: Event, now: Micros, random: f64) -> Result<Turn, Refusal> {
         let mut turn = Turn::default();
         match event {
-            Event::CallEnded { step, attempt, compensation, result } => {
+            Event::CallEnded { step, attempt, compensation, result, item: _ } => {
                 if compensation {
                     self.back_ended(&mut turn, step, attempt, result.map(drop), now, random);
                 } else {
@@ -67,13 +68,22 @@ impl Execution {
         if !awaited {
             return;
         }
-        match result.and_then(check_size) {
+        match result.and_then(|output| self.check_output(step, output)) {
             Ok(output) => {
-                let id = self.id(step);
-                self.record(turn, Fact::StepCompleted { step: id, attempt, output }, now);
+                let (step, output) = (self.id(step), Arc::new(output));
+                self.record(turn, Fact::StepCompleted { step, attempt, output }, now);
             }
             Err(failure) => self.attempt_failed(turn, step, attempt, failure, now, random),
         }
+    }
+
+    fn check_output(&self, step: usize, output: Json) -> Result<Json, CallFailure> {
+        let output = check_size(output)?;
+        let Some(schema) = &self.definition.steps[step].output_schema else { return Ok(output) };
+        schema.check(&output).map(|()| output).map_err(|faults| {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            refused("ORC-0023", format!("the answer does not fit its output_schema: {}", faults.join("; ")))
+        })
     }
 
     fn attempt_failed(
@@ -121,7 +131,8 @@ impl Execution {
                     self.schedule_again(turn, step, now);
                 }
                 StepStatus::Timer(at) if at <= now && self.taking_back.is_none() => {
-                    let done = Fact::StepCompleted { step: self.id(step), attempt: 1, output: json!({}) };
+                    let done =
+                        Fact::StepCompleted { step: self.id(step), attempt: 1, output: Arc::new(json!({})) };
                     self.record(turn, done, now);
                 }
                 StepStatus::CompensationBackingOff(at) if at <= now => self.back_again(turn, step, now),
@@ -160,7 +171,8 @@ impl Execution {
             state.votes.iter().filter(|(_, d, _)| *d == last).map(|(who, ..)| who.clone()).collect();
         if agreed.len() >= state.required as usize {
             let output = json!({ "disposition": last.as_str(), "decided_by": agreed, "note": note });
-            self.record(turn, Fact::StepCompleted { step: self.id(step), attempt: 1, output }, now);
+            let done = Fact::StepCompleted { step: self.id(step), attempt: 1, output: output.into() };
+            self.record(turn, done, now);
         }
     }
 
@@ -232,7 +244,7 @@ impl Execution {
     fn start(&mut self, turn: &mut Turn, step: usize, now: Micros) {
         let definition = self.definition.clone();
         let spec = &definition.steps[step];
-        let wanted = spec.when.as_ref().map_or(Ok(true), |when| when.evaluate_bool(&self.env()));
+        let wanted = spec.when.as_ref().map_or(Ok(true), |when| when.evaluate_bool(self));
         let outcome = match wanted {
             Ok(false) => {
                 let reason =
@@ -257,26 +269,24 @@ impl Execution {
         let id = self.id(step);
         match action {
             Action::Call(call) => {
-                let input = self.render(call)?;
+                let input = self.render(call)?.into();
                 let attempt = self.steps[step].attempts + 1;
                 self.record(turn, Fact::StepScheduled { step: id, attempt, input }, now);
                 turn.commands.push(self.call(step, false));
             }
             Action::Fail(reason) => {
-                let reason = reason.evaluate_text(&self.env())?;
-                let done = Fact::StepCompleted { step: id, attempt: 1, output: json!({}) };
+                let reason = reason.evaluate_text(self)?;
+                let done = Fact::StepCompleted { step: id, attempt: 1, output: Arc::new(json!({})) };
                 self.record(turn, done, now);
                 self.take_back(turn, Ending::Failed, reason, None, now);
             }
             Action::Approval { reason, required } => {
-                let env = self.env();
-                let reason = reason.evaluate_text(&env)?;
-                let required = match required.evaluate(&env)? {
-                    cel::Value::Int(n) => u32::try_from(n.clamp(1, 10)).unwrap_or(1),
-                    other => {
-                        return Err(format!("{} gave {other:?}, not a number of people", required.source()));
-                    }
+                let reason = reason.evaluate_text(self)?;
+                let people = required.evaluate(self)?;
+                let Some(people) = people.as_i64() else {
+                    return Err(format!("{} gave {people}, not a number of people", required.source()));
                 };
+                let required = u32::try_from(people.clamp(1, 10)).unwrap_or(1);
                 self.record(turn, Fact::ApprovalRequested { step: id, reason, required }, now);
             }
             Action::Timer(after) => {
@@ -290,12 +300,8 @@ impl Execution {
 
     /// The message of a call.
     pub(super) fn render(&self, call: &CallSpec) -> Result<Json, String> {
-        let env = self.env();
-        let mut message = serde_json::Map::with_capacity(call.input.len());
-        for (field, expr) in &call.input {
-            message.insert(field.clone(), to_json(&expr.evaluate(&env)?)?);
-        }
-        Ok(Json::Object(message))
+        let fields = call.input.iter().map(|(field, expr)| Ok((field.clone(), expr.evaluate(self)?)));
+        fields.collect::<Result<Map<_, _>, _>>().map(Json::Object)
     }
 
     /// Brings the case into a working state, through legal transitions only. A
@@ -314,37 +320,73 @@ impl Execution {
         reason: String,
         now: Micros,
     ) {
+        if !self.opening.is_case() {
+            return;
+        }
         let from = self.state;
         debug_assert!(from.may_become(to), "{from} may become {}, not {to}", join(from.next()));
         self.record(turn, Fact::CaseMoved { from, to, step, reason }, now);
     }
 
-    /// Every step is done: the first rule that holds decides.
+    /// Every step is done: the first rule that holds decides, or what it gives is
+    /// computed. What cannot be computed waits at the last step for a person.
     fn decide(&mut self, turn: &mut Turn, now: Micros) {
-        let definition = self.definition.clone();
-        match self.judge() {
-            Ok(decided) => {
-                self.record(turn, decided, now);
-                for to in self.state.path_to(CaseState::Resolved) {
-                    self.move_to(turn, to, None, "every step is done".to_owned(), now);
-                }
-                self.record(turn, Fact::Ended { ending: Ending::Completed, reason: String::new() }, now);
+        let ended = if self.opening.is_case() { self.resolve(turn, now) } else { self.complete(turn, now) };
+        let last = self.definition.order.last().copied();
+        if let (Err(reason), Some(last)) = (ended, last) {
+            self.record(turn, Fact::IncidentOpened { step: self.id(last), reason }, now);
+        }
+    }
+
+    fn resolve(&mut self, turn: &mut Turn, now: Micros) -> Result<(), String> {
+        let decided = self.judge().map_err(|e| format!("the verdict cannot be computed: {e}"))?;
+        self.record(turn, decided, now);
+        for to in self.state.path_to(CaseState::Resolved) {
+            self.move_to(turn, to, None, "every step is done".to_owned(), now);
+        }
+        let ended = Fact::Ended { ending: Ending::Completed, reason: String::new(), output: None };
+        self.record(turn, ended, now);
+        Ok(())
+    }
+
+    fn complete(&mut self, turn: &mut Turn, now: Micros) -> Result<(), String> {
+        let output = self.gives().map_err(|e| format!("the output cannot be computed: {e}"))?;
+        if is_larger(&output, MAX_OUTPUT) {
+            return Err(format!(
+                "the output has {} bytes; at most {MAX_OUTPUT} are allowed",
+                written(&output)
+            ));
+        }
+        let ended =
+            Fact::Ended { ending: Ending::Completed, reason: String::new(), output: Some(output.into()) };
+        self.record(turn, ended, now);
+        Ok(())
+    }
+
+    /// What the definition says it gives; else the answers of the last steps by
+    /// their names.
+    fn gives(&self) -> Result<Json, String> {
+        match &self.definition.output {
+            Some(Output::One(expr)) => expr.evaluate(self),
+            Some(Output::Fields(fields)) => {
+                let fields = fields.iter().map(|(name, expr)| Ok((name.clone(), expr.evaluate(self)?)));
+                fields.collect::<Result<Map<_, _>, _>>().map(Json::Object)
             }
-            // A verdict that cannot be computed waits at the last step for a person.
-            Err(reason) => {
-                if let Some(last) = definition.order.last() {
-                    let reason = format!("the verdict cannot be computed: {reason}");
-                    self.record(turn, Fact::IncidentOpened { step: self.id(*last), reason }, now);
-                }
+            None => {
+                let done = |step: &&usize| self.steps[**step].status == StepStatus::Completed;
+                let last = self.definition.last.iter().filter(done);
+                let answers = last.filter_map(|step| {
+                    Some((self.id(*step), Json::clone(self.steps[*step].output.as_ref()?)))
+                });
+                Ok(Json::Object(answers.collect()))
             }
         }
     }
 
     fn judge(&self) -> Result<Fact, String> {
-        let env = self.env();
         for rule in &self.definition.verdict {
-            if rule.when.as_ref().map_or(Ok(true), |when| when.evaluate_bool(&env))? {
-                let reasons = to_json(&rule.reasons.evaluate(&env)?)?;
+            if rule.when.as_ref().map_or(Ok(true), |when| when.evaluate_bool(self))? {
+                let reasons = rule.reasons.evaluate(self)?;
                 let reasons =
                     serde_json::from_value(reasons).map_err(|e| format!("{}: {e}", rule.reasons.source()))?;
                 let (decided_by, note) = self.deciders();
@@ -374,29 +416,17 @@ impl Execution {
 }
 
 fn check_size(output: Json) -> Result<Json, CallFailure> {
-    // Counting bytes while writing avoids building the text only to measure it.
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    let measured = serde_json::to_writer(&mut count, &output);
-    if measured.is_ok() && count.0 <= MAX_OUTPUT {
+    if !is_larger(&output, MAX_OUTPUT) {
         return Ok(output);
     }
-    Err(CallFailure {
-        code: "ORC-0020".to_owned(),
-        message: format!(
-            "the answer has {} bytes; at most {MAX_OUTPUT} are allowed: hand it over as a document",
-            count.0
-        ),
-        transient: false,
-        retry_after: None,
-    })
+    let message = format!(
+        "the answer has {} bytes; at most {MAX_OUTPUT} are allowed: hand it over as a document",
+        written(&output)
+    );
+    Err(refused("ORC-0020", message))
+}
+
+/// A failure that trying again does not mend.
+fn refused(code: &str, message: String) -> CallFailure {
+    CallFailure { code: code.to_owned(), message, transient: false, retry_after: None }
 }

@@ -30,10 +30,22 @@ pub enum Type {
     /// A message.
     Message(MessageDescriptor),
     /// Named fields of known types.
-    Record(Vec<(&'static str, Type)>),
+    Record {
+        /// The fields.
+        fields: Vec<(String, Type)>,
+        /// Whether there may be others.
+        open: bool,
+    },
 }
 
 impl Type {
+    /// A record of these fields and no others.
+    #[must_use]
+    pub fn record(fields: &[(&str, Self)]) -> Self {
+        let fields = fields.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
+        Self::Record { fields, open: false }
+    }
+
     /// The type of a field of a message, as it is stored.
     #[must_use]
     pub fn of_field(field: &FieldDescriptor) -> Self {
@@ -69,7 +81,10 @@ impl Type {
             (Self::Enum(_) | Self::Text, Self::Enum(_) | Self::Text) | (Self::Text, Self::Bytes) => true,
             (Self::Int, Self::Double) => true,
             (Self::Message(a), Self::Message(b)) => a == b,
-            (Self::Map(_) | Self::Record(_), Self::Message(_)) => true,
+            (Self::Map(_) | Self::Record { .. }, Self::Message(_)) => true,
+            (Self::Record { .. } | Self::Message(_) | Self::Map(_), Self::Record { .. } | Self::Map(_)) => {
+                true
+            }
             (a, b) => a == b,
         }
     }
@@ -88,7 +103,7 @@ impl Type {
             Self::List(of) => format!("a list of {}", of.describe()),
             Self::Map(of) => format!("a map to {}", of.describe()),
             Self::Message(m) => format!("a {}", m.name()),
-            Self::Record(_) => "a record".to_owned(),
+            Self::Record { .. } => "a record".to_owned(),
         }
     }
 }
@@ -98,16 +113,22 @@ impl Type {
 pub struct Scope<'a> {
     /// Types of `steps.<id>`.
     pub steps: &'a HashMap<String, Type>,
-    /// The type of `case`.
-    pub case: Type,
+    /// Types of the other variables.
+    pub variables: &'a [(&'static str, Type)],
     locals: Vec<(String, Type)>,
 }
 
 impl<'a> Scope<'a> {
-    /// A scope with `case` and `steps`.
+    /// A scope with `steps` and other variables.
     #[must_use]
-    pub const fn new(steps: &'a HashMap<String, Type>, case: Type) -> Self {
-        Self { steps, case, locals: Vec::new() }
+    pub const fn new(steps: &'a HashMap<String, Type>, variables: &'a [(&'static str, Type)]) -> Self {
+        Self { steps, variables, locals: Vec::new() }
+    }
+
+    /// The scope with one more variable.
+    #[must_use]
+    pub fn and(&self, name: &str, of: Type) -> Self {
+        self.with(name, of)
     }
 
     fn with(&self, name: &str, of: Type) -> Self {
@@ -120,11 +141,13 @@ impl<'a> Scope<'a> {
         if let Some((_, of)) = self.locals.iter().rev().find(|(n, _)| n == name) {
             return Ok(of.clone());
         }
-        match name {
-            "case" => Ok(self.case.clone()),
-            "steps" => Ok(Type::Unknown),
-            other => Err(format!("{other:?} is not known here; there are `case` and `steps`")),
+        if name == "steps" {
+            return Ok(Type::Unknown);
         }
+        self.variables.iter().find(|(known, _)| *known == name).map(|(_, of)| of.clone()).ok_or_else(|| {
+            let known: Vec<_> = self.variables.iter().map(|(name, _)| format!("`{name}`")).collect();
+            format!("{name:?} is not known here; there are {} and `steps`", known.join(", "))
+        })
     }
 }
 
@@ -191,10 +214,11 @@ fn field_of(select: &SelectExpr, scope: &Scope<'_>) -> Result<Type, String> {
                 Err(format!("{} has no field {field:?}; it has {}", message.name(), names.join(", ")))
             }
         },
-        Type::Record(fields) => match fields.iter().find(|(name, _)| name == field) {
+        Type::Record { fields, open } => match fields.iter().find(|(name, _)| name == field) {
             Some((_, of)) => Ok(of.clone()),
+            None if open => Ok(Type::Unknown),
             None => {
-                let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+                let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
                 Err(format!("there is no field {field:?}; there are {}", names.join(", ")))
             }
         },

@@ -1,37 +1,27 @@
 //! `CaseService`.
 
+use super::history::{self, Events};
 use super::visible;
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
-use crate::lane::{Handle, Message, OpenCase};
-use crate::store::{CaseFilter, Store};
-use futures::Stream;
-use probity_engine::{Disposition, Event, Opening};
+use crate::lane::{Answer, Handle, Message, Start};
+use crate::store::{CaseFilter, Store, View};
+use probity_engine::{Disposition, Event, Opening, What};
 use probity_proto::orchestrator::case_service_server::CaseService;
 use probity_proto::orchestrator::{
-    CancelCaseRequest, Case, CaseState, CloseCaseRequest, GetCaseRequest, HistoryEvent, ListCasesRequest,
+    CancelCaseRequest, Case, CaseState, CloseCaseRequest, GetCaseRequest, ListCasesRequest,
     ListCasesResponse, ListHistoryRequest, ListHistoryResponse, OpenCaseRequest, Outcome, Verdict,
     WatchCaseRequest,
 };
 use probity_runtime::{Call, status};
 use probity_storage::idempotency::Scope;
-use probity_types::id::CaseId;
-use probity_types::{Ctx, page};
+use probity_types::Ctx;
+use probity_types::id::{CaseId, ExecutionId};
 use prost::Message as _;
+use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
-use std::pin::Pin;
-use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-
-/// Turns read at once.
-const TURNS: i64 = 200;
-/// Events that wait for a slow watcher.
-const WATCHED: usize = 64;
-/// A watcher looks again after this long even when nobody knocked.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The handlers.
 pub(crate) struct Cases {
@@ -48,26 +38,56 @@ impl Cases {
     async fn open(&self, ctx: &Ctx, key: Option<String>, request: OpenCaseRequest) -> Result<Case, Error> {
         let kind = convert::kind(request.kind)?;
         let opening = Opening {
-            case: String::new(),
-            kind,
-            subject: convert::subject(&request.subject)?,
-            documents: convert::documents(&request.documents)?,
+            name: String::new(),
+            what: What::Case {
+                kind,
+                subject: convert::subject(&request.subject)?,
+                documents: convert::documents(&request.documents)?,
+            },
+            input: Json::Null,
             priority: convert::priority(request.priority)?,
             owner: ctx.actor.clone(),
             owner_roles: ctx.roles.clone(),
+            parent: None,
         };
         let definition = if request.definition.is_empty() {
             self.definitions.default_for(&ctx.tenant, kind).await?
         } else {
             let name = convert::definition_name("definition", &request.definition)?;
-            self.definitions.named(&ctx.tenant, &name).await?
+            let definition = self.definitions.named(&ctx.tenant, &name).await?;
+            if !definition.is_case() {
+                let why = format!(
+                    "definitions/{name} has no verdict, so it runs without a case: start it with StartExecution"
+                );
+                return Err(Error::WrongDefinition(why));
+            }
+            definition
         };
         let key = convert::request_key(request.request_id.clone(), key)?;
         let scope = key.map(|key| scope(ctx, key, request));
         let ctx = ctx.clone();
-        self.lane
-            .ask(|reply| Message::Open(Box::new(OpenCase { ctx, opening, definition, scope, reply })))
-            .await
+        let tenant = ctx.tenant.clone();
+        let start =
+            |reply| Message::Start(Box::new(Start { ctx, opening, definition, scope, reply, end: None }));
+        let answer = self.lane.ask(start).await?;
+        self.case_of(&tenant, answer).await
+    }
+
+    async fn case_of(&self, tenant: &str, answer: Answer) -> Result<Case, Error> {
+        match answer {
+            Answer::View(View::Case(case)) => Ok(*case),
+            Answer::View(View::Plain(execution)) => Err(Error::NoCase(execution.name)),
+            Answer::Before(id) => self.store.case(tenant, CaseId(id.0)).await,
+        }
+    }
+
+    async fn person(&self, ctx: &Ctx, id: CaseId, event: Event) -> Result<Case, Error> {
+        let answer = self.lane.person(ctx, ExecutionId(id.0), event).await;
+        match answer {
+            Ok(answer) => self.case_of(&ctx.tenant, answer).await,
+            Err(Error::NoExecution(_)) => Err(Error::NoCase(id.to_string())),
+            Err(other) => Err(other),
+        }
     }
 
     async fn close(&self, ctx: &Ctx, request: &CloseCaseRequest) -> Result<Case, Error> {
@@ -75,7 +95,7 @@ impl Cases {
         let disposition = convert::disposition(request.disposition)?;
         let note = convert::note("note", &request.note)?;
         let event = Event::Decide { actor: ctx.actor.clone(), disposition, note };
-        match self.lane.person(ctx, id, event).await {
+        match self.person(ctx, id, event).await {
             // The same decision again, after an answer that was lost.
             Err(refused @ Error::Refused(_)) => {
                 let case = self.store.case(&ctx.tenant, id).await?;
@@ -88,7 +108,7 @@ impl Cases {
     async fn cancel(&self, ctx: &Ctx, request: &CancelCaseRequest) -> Result<Case, Error> {
         let id = convert::case_id("name", &request.name)?;
         let reason = convert::reason("reason", &request.reason)?;
-        match self.lane.person(ctx, id, Event::Cancel { actor: ctx.actor.clone(), reason }).await {
+        match self.person(ctx, id, Event::Cancel { actor: ctx.actor.clone(), reason }).await {
             Err(refused @ Error::Refused(_)) => {
                 let case = self.store.case(&ctx.tenant, id).await?;
                 if case.state == CaseState::Cancelled as i32 { Ok(case) } else { Err(refused) }
@@ -103,7 +123,7 @@ impl Cases {
     }
 
     async fn list(&self, ctx: &Ctx, request: &ListCasesRequest) -> Result<ListCasesResponse, Error> {
-        let limit = page::size(request.page_size).map_err(|f| convert::invalid("page_size", f.message))?;
+        let limit = convert::page_size(request.page_size)?;
         let before = if request.page_token.is_empty() {
             None
         } else {
@@ -128,32 +148,8 @@ impl Cases {
     async fn history(&self, ctx: &Ctx, request: &ListHistoryRequest) -> Result<ListHistoryResponse, Error> {
         let case = self.get(ctx, &request.parent).await?;
         let id = convert::case_id("parent", &case.name)?;
-        let limit = page::size(request.page_size).map_err(|f| convert::invalid("page_size", f.message))?;
-        let after = if request.page_token.is_empty() {
-            0
-        } else {
-            request
-                .page_token
-                .parse()
-                .map_err(|_| convert::invalid("page_token", "is not from a page before"))?
-        };
-        let mut events = events(&self.store, id, after, limit).await?;
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let more = events.len() > limit;
-        events.truncate(limit);
-        let next = events.last().filter(|_| more).map_or_else(String::new, |e| e.sequence.to_string());
-        Ok(ListHistoryResponse { events, next_page_token: next })
+        history::page(&self.store, ExecutionId(id.0), request.page_size, &request.page_token).await
     }
-}
-
-/// Events after a sequence number; more than `turns` when there are as many.
-async fn events(store: &Store, id: CaseId, after: i64, turns: i64) -> Result<Vec<HistoryEvent>, Error> {
-    let turns = store.turns(id, after, turns.saturating_add(1)).await?;
-    let all = turns.iter().flat_map(|turn| {
-        let facts = (turn.first..).zip(&turn.facts);
-        facts.map(|(sequence, fact)| convert::history_event(sequence, turn.time, &turn.actor, fact))
-    });
-    Ok(all.filter(|event| event.sequence > after).collect())
 }
 
 /// Whether this person decided the case in this way.
@@ -178,57 +174,6 @@ fn scope(ctx: &Ctx, key: String, request: OpenCaseRequest) -> Scope {
     }
 }
 
-/// Sends the history from `after` on, then what happens, until the case is final
-/// or the watcher is gone.
-async fn watch(
-    store: Store,
-    id: CaseId,
-    mut after: i64,
-    mut changed: broadcast::Receiver<CaseId>,
-    out: mpsc::Sender<Result<HistoryEvent, Status>>,
-) {
-    loop {
-        let events = match events(&store, id, after, TURNS).await {
-            Ok(events) => events,
-            Err(error) => {
-                let _ = out.send(Err(status(error))).await;
-                return;
-            }
-        };
-        for event in events {
-            after = event.sequence;
-            let last = event.r#type == "execution.ended";
-            if out.send(Ok(event)).await.is_err() || last {
-                return;
-            }
-        }
-        if !next_change(&mut changed, id, &out).await {
-            return;
-        }
-    }
-}
-
-/// Waits until the case may have changed; `false` when the watcher is gone.
-async fn next_change(
-    changed: &mut broadcast::Receiver<CaseId>,
-    id: CaseId,
-    out: &mpsc::Sender<Result<HistoryEvent, Status>>,
-) -> bool {
-    let look_again = tokio::time::sleep(LOOK_AGAIN);
-    tokio::pin!(look_again);
-    loop {
-        tokio::select! {
-            () = out.closed() => return false,
-            () = &mut look_again => return true,
-            change = changed.recv() => match change {
-                Ok(case) if case != id => {}
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return true,
-                Err(broadcast::error::RecvError::Closed) => return false,
-            },
-        }
-    }
-}
-
 #[tonic::async_trait]
 impl CaseService for Cases {
     async fn open_case(&self, request: Request<OpenCaseRequest>) -> Result<Response<Case>, Status> {
@@ -249,7 +194,7 @@ impl CaseService for Cases {
         Ok(Response::new(page.map_err(status)?))
     }
 
-    type WatchCaseStream = Pin<Box<dyn Stream<Item = Result<HistoryEvent, Status>> + Send>>;
+    type WatchCaseStream = Events;
 
     async fn watch_case(
         &self,
@@ -259,9 +204,8 @@ impl CaseService for Cases {
         let changed = self.lane.watch();
         let case = self.get(request.ctx()?, &request.get_ref().name).await.map_err(status)?;
         let id = convert::case_id("name", &case.name).map_err(status)?;
-        let (out, events) = mpsc::channel(WATCHED);
-        tokio::spawn(watch(self.store.clone(), id, request.get_ref().after_sequence, changed, out));
-        Ok(Response::new(Box::pin(ReceiverStream::new(events))))
+        let after = request.get_ref().after_sequence;
+        Ok(Response::new(history::watch(self.store.clone(), ExecutionId(id.0), after, changed)))
     }
 
     async fn list_history(

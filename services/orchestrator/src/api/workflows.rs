@@ -3,7 +3,7 @@
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
-use crate::lane::{Handle, execution_of};
+use crate::lane::{self, Handle};
 use crate::store::Store;
 use probity_engine::Event;
 use probity_proto::orchestrator::workflow_service_server::WorkflowService;
@@ -68,15 +68,15 @@ impl Workflows {
 
     /// The execution as it was last committed.
     async fn execution(&self, ctx: &Ctx, name: &str) -> Result<Execution, Error> {
-        let id = convert::execution_id(name)?;
-        self.store.case(&ctx.tenant, id).await?;
-        let execution = execution_of(&self.store, &self.definitions, id).await?;
-        Ok(convert::execution(&execution))
+        let id = convert::execution_id("name", name)?;
+        self.store.view(&ctx.tenant, id).await?;
+        let live = lane::read(&self.store, &self.definitions, id).await?;
+        Ok(convert::execution(&live))
     }
 
     async fn person(&self, ctx: &Ctx, name: &str, event: Event) -> Result<Execution, Error> {
-        let case = convert::execution_id(name)?;
-        self.lane.person(ctx, case, event).await?;
+        let id = convert::execution_id("name", name)?;
+        self.lane.person(ctx, id, event).await?;
         self.execution(ctx, name).await
     }
 

@@ -1,6 +1,7 @@
 //! From facts to audit events.
 
 use probity_engine::Fact;
+use probity_types::id::ExecutionId;
 use probity_types::{AuditEvent, Micros};
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
@@ -9,13 +10,12 @@ use uuid::Uuid;
 /// Largest detail of an event; larger answers are proved by their hash.
 const MAX_DETAIL: usize = 8 * 1024;
 
-/// One stored turn of a case.
+/// One stored turn of an execution.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredTurn {
-    /// The case.
-    pub(crate) case: Uuid,
-    /// `cases/<id>`.
-    pub(crate) case_name: String,
+    pub(crate) execution: ExecutionId,
+    /// `cases/<id>`; empty when it runs without a case.
+    pub(crate) case: String,
     pub(crate) tenant: String,
     pub(crate) time: Micros,
     pub(crate) actor: String,
@@ -24,36 +24,73 @@ pub(crate) struct StoredTurn {
     /// Sequence number of the first fact.
     pub(crate) first: i64,
     pub(crate) facts: Vec<Fact>,
+    /// The facts as they are stored.
+    pub(crate) json: String,
+    /// Hash over all facts of the execution up to here: see [`chain`].
+    pub(crate) chain: [u8; 32],
+}
+
+/// The running hash of a history: SHA-256 of the hash before it and the stored
+/// facts of the turn. The last one stands in the audit log, so that the log proves
+/// the whole history although it holds only its ends.
+pub(crate) fn chain(before: &[u8; 32], facts: &str) -> [u8; 32] {
+    Sha256::new().chain_update(before).chain_update(facts.as_bytes()).finalize().into()
 }
 
 impl StoredTurn {
-    /// The audit events of the turn, in order. The event id follows from the case
-    /// and the sequence number, so that a repeated relay gives the same ids.
+    /// Sequence number of the last fact.
+    pub(crate) fn last(&self) -> i64 {
+        self.first + i64::try_from(self.facts.len()).unwrap_or(0) - 1
+    }
+
+    /// The audit events of the turn, in order. The event id follows from the
+    /// execution and the sequence number, so that a repeated relay gives the same
+    /// ids. Of a case every step is told; of an execution without one how it began
+    /// and ended, what people did, and the hash of everything between.
     pub(crate) fn events(&self) -> impl Iterator<Item = AuditEvent> + '_ {
         (self.first..)
             .zip(&self.facts)
-            .filter(|(_, fact)| fact.is_audited())
+            .filter(|(_, fact)| self.is_audited(fact))
             .map(|(sequence, fact)| self.event(sequence, fact))
     }
 
+    fn is_audited(&self, fact: &Fact) -> bool {
+        fact.is_audited() && !(self.case.is_empty() && matches!(fact, Fact::StepCompleted { .. }))
+    }
+
     fn event(&self, sequence: i64, fact: &Fact) -> AuditEvent {
+        let name = match self.case.as_str() {
+            "" => format!("executions/{}", self.execution),
+            case => case.to_owned(),
+        };
         let subject = match fact.step() {
-            Some(step) => format!("{}/steps/{step}", self.case_name),
-            None => self.case_name.clone(),
+            Some(step) => format!("{name}/steps/{step}"),
+            None => name,
         };
         AuditEvent {
-            event_id: Uuid::new_v5(&self.case, &sequence.to_be_bytes()),
+            event_id: Uuid::new_v5(&self.execution.0, &sequence.to_be_bytes()),
             tenant: self.tenant.clone(),
             time: self.time,
             actor: self.actor.clone(),
             action: fact.kind().to_owned(),
             subject,
-            case: self.case_name.clone(),
+            case: self.case.clone(),
             outcome: outcome(fact).to_owned(),
-            detail: detail(sequence, fact),
+            detail: self.detail(sequence, fact),
             request_id: self.request_id.clone(),
             trace_id: self.trace_id.clone(),
         }
+    }
+
+    fn detail(&self, sequence: i64, fact: &Fact) -> String {
+        let mut value = serde_json::to_value(fact).unwrap_or_default();
+        if let Json::Object(fields) = &mut value {
+            fields.insert("sequence".to_owned(), json!(sequence));
+            if matches!(fact, Fact::Ended { .. }) {
+                fields.insert("history_sha256".to_owned(), json!(hex::encode(self.chain)));
+            }
+        }
+        shorten(value)
     }
 }
 
@@ -64,12 +101,8 @@ const fn outcome(fact: &Fact) -> &'static str {
     }
 }
 
-/// The fact as JSON; a large answer is replaced by its hash and size.
-fn detail(sequence: i64, fact: &Fact) -> String {
-    let mut value = serde_json::to_value(fact).unwrap_or_default();
-    if let Json::Object(fields) = &mut value {
-        fields.insert("sequence".to_owned(), json!(sequence));
-    }
+/// As JSON; a large answer is replaced by its hash and size.
+fn shorten(mut value: Json) -> String {
     let text = value.to_string();
     if text.len() <= MAX_DETAIL {
         return text;
@@ -92,8 +125,8 @@ mod tests {
 
     fn turn(facts: Vec<Fact>) -> StoredTurn {
         StoredTurn {
-            case: Uuid::from_u128(7),
-            case_name: "cases/case_7".into(),
+            execution: ExecutionId(Uuid::from_u128(7)),
+            case: "cases/case_7".into(),
             tenant: "t".into(),
             time: Micros(1),
             actor: "users/a".into(),
@@ -101,14 +134,16 @@ mod tests {
             trace_id: String::new(),
             first: 5,
             facts,
+            json: String::new(),
+            chain: [0; 32],
         }
     }
 
     #[test]
     fn bookkeeping_stays_out_and_ids_are_stable() {
         let turn = turn(vec![
-            Fact::StepScheduled { step: "a".into(), attempt: 1, input: json!({}) },
-            Fact::StepCompleted { step: "a".into(), attempt: 1, output: json!({"x": 1}) },
+            Fact::StepScheduled { step: "a".into(), attempt: 1, input: json!({}).into() },
+            Fact::StepCompleted { step: "a".into(), attempt: 1, output: json!({"x": 1}).into() },
         ]);
         let events: Vec<_> = turn.events().collect();
         assert_eq!(events.len(), 1);
@@ -120,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_large_answer_is_proved_by_its_hash() {
-        let output = json!({ "text": "x".repeat(100_000) });
+        let output = json!({ "text": "x".repeat(100_000) }).into();
         let turn = turn(vec![Fact::StepCompleted { step: "a".into(), attempt: 1, output }]);
         let event = turn.events().next().expect("an event");
         assert!(event.detail.len() < 1_000 && event.detail.contains("sha256"), "{}", event.detail.len());

@@ -1,30 +1,58 @@
 //! An execution in memory, with what its turns and calls need around it.
 
+use crate::convert;
 use crate::definitions::Definitions;
-use crate::dispatch::Call;
-use crate::domain::audit::StoredTurn;
+use crate::dispatch::{Call, Task, Work};
+use crate::domain::audit::{StoredTurn, chain};
 use crate::error::Error;
-use crate::store::Store;
-use probity_engine::definition::Action;
-use probity_engine::{Definition, Execution, Fact, Opening, Turn};
-use probity_types::id::{CaseId, ExecutionId};
+use crate::store::{ExecutionRow, Store, View};
+use probity_engine::definition::{Action, CallSpec, Target};
+use probity_engine::{Definition, Execution, Fact, Opening, Status, StepStatus, Turn, What};
+use probity_types::id::ExecutionId;
 use probity_types::{Ctx, Micros};
 use serde_json::Value as Json;
 use std::sync::Arc;
 
-/// More facts than a case can have: the journal is read in one go.
-const ALL: i64 = 1_000_000;
+/// More facts than an execution can have: the journal is read in one go.
+const ALL: i64 = 10_000_000;
 
-pub(super) struct Live {
-    pub(super) execution: Execution,
-    pub(super) tenant: String,
-    pub(super) created: Micros,
+/// Who did a turn, and in which request.
+pub(super) struct By<'a> {
+    pub(super) actor: &'a str,
+    pub(super) request_id: &'a str,
+    pub(super) trace_id: &'a str,
+}
+
+pub(crate) struct Live {
+    pub(crate) id: ExecutionId,
+    pub(crate) execution: Execution,
+    pub(crate) tenant: String,
+    pub(crate) created: Micros,
+    /// When it last changed.
+    pub(crate) updated: Micros,
     request_id: String,
     trace_id: String,
+    chain: [u8; 32],
+    /// What its row says; none when it has no row yet.
+    shown: Option<Shown>,
+}
+
+/// What decides whether the row must be written again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    status: Status,
+    state: probity_engine::CaseState,
+    paused: bool,
+    active: bool,
+    findings: i64,
+    decided: bool,
+    /// The turn, while it waits for a person: whatever they are told may change.
+    waits_at: i64,
 }
 
 impl Live {
     pub(super) fn open(
+        id: ExecutionId,
         definition: Arc<Definition>,
         opening: Opening,
         ctx: &Ctx,
@@ -32,22 +60,32 @@ impl Live {
     ) -> (Self, Turn) {
         let (execution, turn) = Execution::open(definition, opening, now);
         let live = Self {
+            id,
             execution,
             tenant: ctx.tenant.clone(),
             created: now,
+            updated: now,
             request_id: ctx.request_id.clone(),
             trace_id: ctx.trace_id.clone(),
+            chain: [0; 32],
+            shown: None,
         };
         (live, turn)
     }
 
-    /// Reads a case back from the journal.
-    pub(super) async fn read(store: &Store, definitions: &Definitions, case: CaseId) -> Result<Self, Error> {
-        let turns = store.turns(case, 0, ALL).await?;
-        let broken = |why: &str| Error::Journal { case: case.to_string(), why: why.to_owned() };
+    /// Reads an execution back from the journal.
+    pub(crate) async fn read(
+        store: &Store,
+        definitions: &Definitions,
+        id: ExecutionId,
+    ) -> Result<Self, Error> {
+        let turns = store.turns(id, 0, ALL).await?;
+        let broken = |why: &str| Error::Journal { case: id.to_string(), why: why.to_owned() };
         let first = turns.first().ok_or_else(|| broken("it is empty"))?;
-        let Some(Fact::CaseOpened { definition, version, .. }) = first.facts.first() else {
-            return Err(broken("it does not begin with the opening of the case"));
+        let (Some(Fact::CaseOpened { definition, version, .. })
+        | Some(Fact::ExecutionStarted { definition, version, .. })) = first.facts.first()
+        else {
+            return Err(broken("it does not begin with its opening"));
         };
         let definition = definitions.version(&first.tenant, definition, version).await?;
         let facts: Vec<(Micros, Fact)> =
@@ -55,12 +93,20 @@ impl Live {
         let execution =
             Execution::replay(definition, &facts).ok_or_else(|| broken("it cannot be replayed"))?;
         Ok(Self {
+            id,
             execution,
             tenant: first.tenant.clone(),
             created: first.time,
+            updated: turns.last().map_or(first.time, |t| t.time),
             request_id: first.request_id.clone(),
             trace_id: first.trace_id.clone(),
+            chain: turns.iter().fold([0; 32], |before, turn| chain(&before, &turn.json)),
+            shown: None,
         })
+    }
+
+    pub(crate) fn is_case(&self) -> bool {
+        matches!(self.execution.opening.what, What::Case { .. })
     }
 
     /// Who acts when no person does.
@@ -68,55 +114,134 @@ impl Live {
         format!("definitions/{}", self.execution.definition.name)
     }
 
+    /// The turn as it is stored. Machine turns belong to the request that started
+    /// the execution.
     pub(super) fn stored(
-        &self,
-        case: CaseId,
+        &mut self,
         first: i64,
         facts: Vec<Fact>,
-        actor: &str,
+        by: Option<&By<'_>>,
         time: Micros,
-    ) -> StoredTurn {
-        StoredTurn {
-            case: case.0,
-            case_name: format!("cases/{case}"),
+    ) -> Result<StoredTurn, Error> {
+        let json = serde_json::to_string(&facts)
+            .map_err(|e| Error::Journal { case: self.id.to_string(), why: e.to_string() })?;
+        self.chain = chain(&self.chain, &json);
+        self.updated = time;
+        let case = if self.is_case() { self.execution.opening.name.clone() } else { String::new() };
+        let own = |of_by: Option<&str>, own: &str| of_by.unwrap_or(own).to_owned();
+        Ok(StoredTurn {
+            execution: self.id,
+            case,
             tenant: self.tenant.clone(),
             time,
-            actor: actor.to_owned(),
-            request_id: self.request_id.clone(),
-            trace_id: self.trace_id.clone(),
+            actor: by.map_or_else(|| self.itself(), |by| by.actor.to_owned()),
+            request_id: own(by.map(|b| b.request_id), &self.request_id),
+            trace_id: own(by.map(|b| b.trace_id), &self.trace_id),
             first,
             facts,
+            json,
+            chain: self.chain,
+        })
+    }
+
+    /// The execution as it is shown.
+    pub(crate) fn view(&self) -> View {
+        if self.is_case() {
+            View::Case(Box::new(convert::case(&self.execution, self.created, self.updated)))
+        } else {
+            View::Plain(Box::new(convert::summary(self)))
         }
     }
 
-    /// The call of a step, or of its compensation.
-    pub(super) fn call(
-        &self,
-        case: CaseId,
-        step: usize,
-        attempt: u32,
-        compensation: bool,
-        input: Json,
-        key: &str,
-    ) -> Option<Call> {
-        let spec = self.execution.definition.steps.get(step)?;
-        let call = match &spec.action {
-            _ if compensation => spec.compensate.as_ref()?,
+    /// The row, when it no longer says what is so.
+    pub(super) fn row(&mut self) -> Option<ExecutionRow> {
+        let execution = &self.execution;
+        let status = execution.status();
+        let waits = matches!(status, Status::Waiting | Status::Incident);
+        let shown = Shown {
+            status,
+            state: execution.state,
+            paused: false,
+            active: execution.is_active(),
+            findings: execution.finding_count(),
+            decided: execution.verdict.is_some(),
+            waits_at: if waits { execution.sequence } else { 0 },
+        };
+        if self.shown == Some(shown) {
+            return None;
+        }
+        self.shown = Some(shown);
+        let waiting = execution.steps.iter().find_map(|s| match s.status {
+            StepStatus::Incident => Some(2),
+            StepStatus::Approval if execution.taking_back.is_none() => Some(1),
+            _ => None,
+        });
+        let (kind, state) = match &execution.opening.what {
+            What::Case { kind, .. } => (convert::kind_number(*kind), convert::state_number(execution.state)),
+            What::Plain => (0, 0),
+        };
+        Some(ExecutionRow {
+            id: self.id,
+            tenant: self.tenant.clone(),
+            kind,
+            state,
+            status: convert::status_number(status),
+            definition: execution.definition.name.clone(),
+            owner: execution.opening.owner.clone(),
+            priority: execution.opening.priority,
+            waiting: waiting.filter(|_| execution.ended.is_none()).unwrap_or(0),
+            paused: shown.paused,
+            active: shown.active,
+            created: self.created,
+            updated: self.updated,
+            body: self.view().encode(),
+        })
+    }
+
+    /// What a step, or its compensation, has to do.
+    pub(super) fn work(&self, order: Order) -> Option<Work> {
+        let spec = self.execution.definition.steps.get(order.step)?;
+        let call: &CallSpec = match &spec.action {
+            _ if order.compensation => spec.compensate.as_ref()?,
             Action::Call(call) => call,
             _ => return None,
         };
-        Some(Call {
-            tenant: self.tenant.clone(),
-            owner: self.execution.opening.owner.clone(),
-            owner_roles: self.execution.opening.owner_roles.clone(),
-            request_id: self.request_id.clone(),
-            method: call.method.clone(),
-            input,
-            key: format!("{}/{key}", ExecutionId(case.0)),
-            timeout: spec.timeout,
-            step,
-            attempt,
-            compensation,
+        let opening = &self.execution.opening;
+        let key = format!("{}/{}", self.id, order.key);
+        Some(match &call.target {
+            Target::Method(method) => Work::Call(Call {
+                tenant: self.tenant.clone(),
+                owner: opening.owner.clone(),
+                owner_roles: opening.owner_roles.clone(),
+                request_id: self.request_id.clone(),
+                method: method.clone(),
+                priority: opening.priority,
+                input: order.input,
+                key,
+                timeout: spec.timeout,
+                order: order.id,
+            }),
+            Target::Task { kind, queue } => Work::Task(Task {
+                order: order.id,
+                kind: kind.clone(),
+                queue: queue.clone(),
+                tenant: self.tenant.clone(),
+                priority: opening.priority,
+                step: spec.id.clone(),
+                input: order.input.to_string().into(),
+                key,
+                timeout: spec.timeout,
+            }),
+            Target::Workflow(_) => return None,
         })
     }
+}
+
+/// A [`probity_engine::Command::Call`] of one execution.
+pub(super) struct Order {
+    pub(super) id: crate::dispatch::OrderId,
+    pub(super) step: usize,
+    pub(super) compensation: bool,
+    pub(super) input: Arc<Json>,
+    pub(super) key: String,
 }

@@ -1,148 +1,186 @@
 //! One batch in the making: turns, and who waits for them.
 
-use super::{Live, Reply};
-use crate::convert;
+use super::live::Live;
+use super::{Answer, Reply};
 use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::store::{Batch, Opened, Opening};
+use crate::store::{Batch, Opened, Opening, View};
 use probity_engine::{Command, Fact, Refusal};
-use probity_proto::orchestrator::Case;
 use probity_storage::idempotency::Scope;
-use probity_types::Micros;
-use probity_types::id::CaseId;
+use probity_types::id::ExecutionId;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Told once the batch is durable (`true`) or lost.
+pub(crate) type Acknowledge = Box<dyn FnOnce(bool) + Send>;
 
 #[derive(Default)]
 pub(super) struct Work {
-    /// Extends the lease even when there is nothing else to store.
-    pub(super) renew: bool,
     opens: Vec<(Opening, Reply)>,
-    turns: Vec<StoredTurn>,
-    commands: Vec<(CaseId, Vec<Command>)>,
-    /// The cases that changed, in order, each once.
-    changed: Vec<CaseId>,
-    seen: HashSet<CaseId>,
-    answers: Vec<(CaseId, Reply)>,
+    turns: Vec<Arc<StoredTurn>>,
+    commands: Vec<(ExecutionId, Vec<Command>)>,
+    /// The executions that changed, in order, each once.
+    changed: Vec<ExecutionId>,
+    seen: HashSet<ExecutionId>,
+    /// Those that took an event, whether it changed them or not.
+    visited: HashSet<ExecutionId>,
+    answers: Vec<(ExecutionId, Reply)>,
     refusals: Vec<(Reply, Refusal)>,
-    /// The changed cases as they will be read.
-    cases: HashMap<CaseId, Case>,
+    acknowledgements: Vec<Acknowledge>,
+    /// What callers are told, as it was when the batch was closed: memory may be
+    /// ahead of it by the time it is stored.
+    views: HashMap<ExecutionId, View>,
+    ended: Vec<(ExecutionId, View)>,
 }
 
 /// What a committed batch leaves to do.
 pub(super) struct Settled {
     /// Turns stored.
-    pub(super) turns: i64,
-    /// Cases that were opened before and are not opened again.
-    pub(super) left_out: HashSet<CaseId>,
-    pub(super) changed: Vec<CaseId>,
+    pub(super) turns: Vec<Arc<StoredTurn>>,
+    pub(super) commands: Vec<(ExecutionId, Vec<Command>)>,
+    /// Executions that were started before and are not started again.
+    pub(super) left_out: HashSet<ExecutionId>,
+    pub(super) changed: Vec<ExecutionId>,
+    pub(super) visited: HashSet<ExecutionId>,
+    /// Those that have ended and somebody waits for.
+    pub(super) ended: Vec<(ExecutionId, View)>,
 }
 
 impl Work {
-    pub(super) fn open(&mut self, case: CaseId, scope: Option<Scope>, reply: Reply) {
-        self.opens.push((Opening { case, scope }, reply));
+    pub(super) fn open(&mut self, execution: ExecutionId, scope: Option<Scope>, reply: Reply) {
+        self.opens.push((Opening { execution, scope }, reply));
     }
 
-    pub(super) fn add(&mut self, case: CaseId, turn: StoredTurn, commands: Vec<Command>) {
-        if turn.facts.is_empty() {
-            return;
+    pub(super) fn add(&mut self, turn: StoredTurn, commands: Vec<Command>) {
+        let id = turn.execution;
+        self.turns.push(Arc::new(turn));
+        if !commands.is_empty() {
+            self.commands.push((id, commands));
         }
-        self.turns.push(turn);
-        self.commands.push((case, commands));
-        if self.seen.insert(case) {
-            self.changed.push(case);
+        if self.seen.insert(id) {
+            self.changed.push(id);
         }
     }
 
-    pub(super) fn answer(&mut self, case: CaseId, reply: Reply) {
-        self.answers.push((case, reply));
+    pub(super) fn answer(&mut self, execution: ExecutionId, reply: Reply) {
+        self.answers.push((execution, reply));
     }
 
     pub(super) fn refuse(&mut self, reply: Option<Reply>, refusal: Refusal) {
         self.refusals.extend(reply.map(|reply| (reply, refusal)));
     }
 
+    pub(super) fn acknowledge(&mut self, acknowledge: Acknowledge) {
+        self.acknowledgements.push(acknowledge);
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.turns.len() + self.refusals.len()
+        self.turns.len() + self.refusals.len() + self.acknowledgements.len() + self.answers.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0 && !self.renew
+        self.len() == 0
     }
 
-    /// What to store. The cases are read off the executions as they are now.
-    pub(super) fn batch(&mut self, live: &HashMap<CaseId, Live>, now: Micros) -> Batch {
-        let mut cases = Vec::with_capacity(self.changed.len());
-        for id in &self.changed {
-            if let Some(live) = live.get(id) {
-                let case = convert::case(&live.execution, live.created, now);
-                cases.push((*id, live.tenant.clone(), case.clone(), live.execution.is_active()));
-                self.cases.insert(*id, case);
+    pub(super) fn visit(&mut self, execution: ExecutionId) {
+        self.visited.insert(execution);
+    }
+
+    pub(super) fn touches(&self, execution: ExecutionId) -> bool {
+        self.seen.contains(&execution) || self.visited.contains(&execution)
+    }
+
+    /// Closes the batch. Rows and answers are read off the executions as they are
+    /// now; `awaited` says whose end somebody waits for.
+    pub(super) fn batch(
+        &mut self,
+        live: &mut HashMap<ExecutionId, Live>,
+        awaited: impl Fn(&ExecutionId) -> bool,
+    ) -> Batch {
+        let told = self.opens.iter().map(|(o, _)| o.execution).chain(self.answers.iter().map(|(id, _)| *id));
+        for id in told.collect::<Vec<_>>() {
+            if let Some(live) = live.get(&id) {
+                self.views.insert(id, live.view());
             }
         }
+        for id in self.changed.iter().filter(|id| awaited(id)) {
+            if let Some(live) = live.get(id).filter(|live| live.execution.ended.is_some()) {
+                self.ended.push((*id, live.view()));
+            }
+        }
+        let rows = self.changed.iter().filter_map(|id| live.get_mut(id)?.row()).collect();
         Batch {
             opens: self.opens.iter().map(|(opening, _)| opening.clone()).collect(),
             turns: self.turns.clone(),
-            cases,
+            rows,
         }
     }
 
-    pub(super) fn commands(&mut self) -> Vec<(CaseId, Vec<Command>)> {
-        std::mem::take(&mut self.commands)
-    }
-
     /// Nobody knows what became of the batch: everybody is told to ask again.
-    pub(super) fn fail(self, error: &Error) {
-        let why = error.to_string();
+    pub(super) fn fail(self, why: &str) {
         let opens = self.opens.into_iter().map(|(_, reply)| reply);
         let answers = self.answers.into_iter().map(|(_, reply)| reply);
         let refused = self.refusals.into_iter().map(|(reply, _)| reply);
         for reply in opens.chain(answers).chain(refused) {
-            let _ = reply.send(Err(Error::Away(why.clone())));
+            let _ = reply.send(Err(Error::Away(why.to_owned())));
         }
+        self.acknowledgements.into_iter().for_each(|told| told(false));
     }
 
     /// The batch is stored: answers everybody.
     pub(super) fn settle(mut self, opened: Vec<Opened>, metrics: &Metrics) -> Settled {
         let mut left_out = HashSet::new();
+        let views = self.views;
+        let view = |id: ExecutionId| {
+            let view = views.get(&id).cloned();
+            view.map(Answer::View).ok_or_else(|| Error::NoExecution(id.to_string()))
+        };
         for ((opening, reply), outcome) in self.opens.into_iter().zip(opened) {
             let answer = match outcome {
-                Opened::New => self
-                    .cases
-                    .get(&opening.case)
-                    .cloned()
-                    .ok_or_else(|| Error::NoCase(opening.case.to_string())),
-                Opened::Before(case) => {
-                    left_out.insert(opening.case);
-                    Ok(*case)
+                Opened::New => view(opening.execution),
+                Opened::Before(id) => {
+                    left_out.insert(opening.execution);
+                    Ok(Answer::Before(id))
                 }
                 Opened::KeyReused(error) => {
-                    left_out.insert(opening.case);
+                    left_out.insert(opening.execution);
                     Err(error.into())
                 }
             };
             let _ = reply.send(answer);
         }
-        for (case, reply) in self.answers {
-            let answer = self.cases.get(&case).cloned().ok_or_else(|| Error::NoCase(case.to_string()));
-            let _ = reply.send(answer);
+        for (execution, reply) in self.answers {
+            let _ = reply.send(view(execution));
         }
         for (reply, refusal) in self.refusals {
             let _ = reply.send(Err(refusal.into()));
         }
-        self.turns.retain(|turn| !left_out.contains(&CaseId(turn.case)));
-        self.changed.retain(|case| !left_out.contains(case));
+        self.acknowledgements.into_iter().for_each(|told| told(true));
+        if !left_out.is_empty() {
+            self.turns.retain(|turn| !left_out.contains(&turn.execution));
+            self.changed.retain(|execution| !left_out.contains(execution));
+            self.commands.retain(|(execution, _)| !left_out.contains(execution));
+        }
         count(&self.turns, metrics);
-        let turns = i64::try_from(self.turns.len()).unwrap_or(i64::MAX);
-        Settled { turns, left_out, changed: self.changed }
+        Settled {
+            turns: self.turns,
+            commands: self.commands,
+            left_out,
+            changed: self.changed,
+            visited: self.visited,
+            ended: self.ended,
+        }
     }
 }
 
-fn count(turns: &[StoredTurn], metrics: &Metrics) {
+fn count(turns: &[Arc<StoredTurn>], metrics: &Metrics) {
     for fact in turns.iter().flat_map(|t| &t.facts) {
         match fact {
             Fact::CaseMoved { to, .. } => metrics.transitions.with_label_values(&[to.as_str()]).inc(),
             Fact::CaseOpened { kind, .. } => metrics.opened.with_label_values(&[kind.as_str()]).inc(),
+            Fact::ExecutionStarted { .. } => metrics.started.inc(),
+            Fact::Ended { .. } => metrics.ended.inc(),
             Fact::IncidentOpened { .. } => metrics.incidents.inc(),
             _ => {}
         }

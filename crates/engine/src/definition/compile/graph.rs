@@ -1,0 +1,116 @@
+//! Names, the order of the steps, and cycles.
+
+use super::Result;
+use crate::definition::MAX_STEPS;
+use crate::definition::raw::{Raw, at};
+use petgraph::algo::toposort;
+use petgraph::graph::{DiGraph, NodeIndex};
+use serde_saphyr::Spanned;
+use std::collections::{BTreeSet, HashMap};
+
+pub(super) fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    (1..=64).contains(&text.len()) && text.as_bytes()[0].is_ascii_lowercase() && text.bytes().all(plain)
+}
+
+pub(super) fn check_name(name: &Spanned<String>) -> Result<()> {
+    if is_name(&name.value) {
+        return Ok(());
+    }
+    Err(at(
+        name,
+        format!(
+            "{:?} is no name: lower-case letters, digits, - and _, at most 64, a letter first",
+            name.value
+        ),
+    ))
+}
+
+/// Step identifiers appear in expressions, so they must be CEL identifiers.
+pub(super) fn index_steps(raw: &Raw) -> Result<HashMap<String, usize>> {
+    if raw.steps.is_empty() || raw.steps.len() > MAX_STEPS {
+        let message = format!("there are {} steps; 1 to {MAX_STEPS} are allowed", raw.steps.len());
+        return Err(at(&raw.name, message));
+    }
+    let mut index = HashMap::new();
+    for (position, step) in raw.steps.iter().enumerate() {
+        let id = &step.id;
+        if !is_name(&id.value) || id.value.contains('-') {
+            let message = format!(
+                "{:?} is no step id: lower-case letters, digits and _, at most 64, a letter first",
+                id.value
+            );
+            return Err(at(id, message));
+        }
+        if index.insert(id.value.clone(), position).is_some() {
+            return Err(at(id, format!("there are two steps {:?}; rename one", id.value)));
+        }
+    }
+    Ok(index)
+}
+
+/// A topological order, or the cycle with its full path.
+pub(super) fn order(raw: &Raw, index: &HashMap<String, usize>) -> Result<Vec<usize>> {
+    let mut graph = DiGraph::<(), ()>::with_capacity(raw.steps.len(), 0);
+    let nodes: Vec<NodeIndex> = raw.steps.iter().map(|_| graph.add_node(())).collect();
+    for (position, step) in raw.steps.iter().enumerate() {
+        for need in &step.needs {
+            let Some(before) = index.get(&need.value) else {
+                let known: Vec<_> = raw.steps.iter().map(|s| s.id.value.as_str()).collect();
+                return Err(at(
+                    need,
+                    format!("there is no step {:?}; there are {}", need.value, known.join(", ")),
+                ));
+            };
+            graph.add_edge(nodes[*before], nodes[position], ());
+        }
+    }
+    match toposort(&graph, None) {
+        Ok(order) => Ok(order.into_iter().map(NodeIndex::index).collect()),
+        Err(cycle) => {
+            let path = cycle_path(raw, index, cycle.node_id().index());
+            let step = &raw.steps[cycle.node_id().index()];
+            Err(at(&step.id, format!("these steps wait for each other: {path}; remove one of the `needs`")))
+        }
+    }
+}
+
+/// The way from a step on a cycle back to itself, in the direction of `needs`.
+fn cycle_path(raw: &Raw, index: &HashMap<String, usize>, start: usize) -> String {
+    let mut trail = vec![start];
+    let mut seen = BTreeSet::new();
+    find_cycle(raw, index, start, start, &mut seen, &mut trail);
+    trail.iter().map(|i| raw.steps[*i].id.value.as_str()).collect::<Vec<_>>().join(" -> ")
+}
+
+fn find_cycle(
+    raw: &Raw,
+    index: &HashMap<String, usize>,
+    start: usize,
+    from: usize,
+    seen: &mut BTreeSet<usize>,
+    trail: &mut Vec<usize>,
+) -> bool {
+    for before in raw.steps[from].needs.iter().filter_map(|n| index.get(&n.value).copied()) {
+        trail.push(before);
+        if before == start || (seen.insert(before) && find_cycle(raw, index, start, before, seen, trail)) {
+            return true;
+        }
+        trail.pop();
+    }
+    false
+}
+
+/// For each step, every step that is certainly done before it.
+pub(super) fn upstream(raw: &Raw, index: &HashMap<String, usize>, order: &[usize]) -> Vec<BTreeSet<usize>> {
+    let mut upstream = vec![BTreeSet::new(); raw.steps.len()];
+    for position in order {
+        let mut before = BTreeSet::new();
+        for need in raw.steps[*position].needs.iter().filter_map(|n| index.get(&n.value).copied()) {
+            before.insert(need);
+            before.extend(upstream[need].iter().copied());
+        }
+        upstream[*position] = before;
+    }
+    upstream
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+pub mod error;
+pub mod in_process;
+pub mod policy;
+pub mod ready;
+pub mod scheduler;
+pub mod task;
+
+pub use error::{Error, Refusal};
+pub use in_process::InProcess;
+pub use policy::{Limits, Policy, Rate, TenantRule};
+pub use ready::{Answer, ReadyQueue, Release, Take};
+pub use scheduler::{Scheduler, Stats, Totals};
+pub use task::{Held, Lease, LeaseNumber, Offered, Priority, Standing, Task, TaskId};

@@ -1,0 +1,190 @@
+//! A connection to a SQLite file: WAL, every commit synced, foreign keys on.
+//!
+//! Nothing here waits for anything but the disk. Statements are prepared once a
+//! connection. A statement that takes too long is stopped from inside: SQLite
+//! asks every few thousand steps whether its time is over.
+
+use super::{Control, Role, STATEMENTS, Wanted};
+use crate::row::Set;
+use crate::value::View;
+use crate::{Null, Value};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OpenFlags, ToSql, ffi};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Steps of SQLite's machine between two looks at the clock: some 100 µs.
+const STEPS: i32 = 10_000;
+
+/// Pages of 4 KiB, a checkpoint every 1,000 of them, and a log that is cut back
+/// to 64 MiB after one. The page size only matters while the file is empty.
+const SETTINGS: &str = "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864;
+    PRAGMA temp_store = MEMORY";
+
+/// The connection.
+pub(super) struct Link {
+    connection: Connection,
+    clock: Arc<Clock>,
+    /// The statement with SQLite's placeholders; kept for its memory.
+    text: String,
+}
+
+impl Link {
+    /// Opens a file that is there.
+    pub(super) fn open(path: &Path, role: Role, busy_timeout: Duration) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.execute_batch(SETTINGS)?;
+        if role == Role::Reader {
+            connection.execute_batch("PRAGMA query_only = ON")?;
+        }
+        let clock = Arc::new(Clock::new());
+        let watched = Arc::clone(&clock);
+        connection.progress_handler(STEPS, Some(move || watched.is_over()))?;
+        Ok(Self { connection, clock, text: String::new() })
+    }
+
+    /// Statements are stopped from then on; never for `None`.
+    pub(super) fn stop_at(&self, end: Option<Instant>) {
+        self.clock.set(end);
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    pub(super) fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64, Error> {
+        let mut statement = self.prepare(sql)?;
+        bind(&mut statement, args)?;
+        finish(&mut statement)?;
+        let writes = !statement.readonly();
+        drop(statement);
+        Ok(if writes { self.connection.changes() } else { 0 })
+    }
+
+    pub(super) fn query(&mut self, sql: &str, args: &[Value], wanted: Wanted) -> Result<Set, Error> {
+        let mut statement = self.prepare(sql)?;
+        bind(&mut statement, args)?;
+        let mut set = Set::of(&statement);
+        // What writes has to run to its end, whatever of its answer is of use.
+        let enough = wanted == Wanted::First && statement.readonly();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next()? {
+            set.push(row)?;
+            if enough {
+                break;
+            }
+        }
+        drop(rows);
+        Ok(set)
+    }
+
+    pub(super) fn control(&mut self, control: Control) -> Result<(), Error> {
+        self.stop_at(None);
+        let statements: &[&str] = match control {
+            Control::Begin => &["BEGIN IMMEDIATE"],
+            Control::BeginWithSavepoint => &["BEGIN IMMEDIATE", "SAVEPOINT op"],
+            Control::Keep => &["RELEASE SAVEPOINT op", "SAVEPOINT op"],
+            Control::Undo => &["ROLLBACK TO SAVEPOINT op"],
+            Control::Commit => &["COMMIT"],
+            Control::RollBack => &["ROLLBACK"],
+        };
+        statements.iter().try_for_each(|sql| finish(&mut self.connection.prepare_cached(sql)?))
+    }
+
+    pub(super) fn script(&self, sql: &str) -> Result<(), Error> {
+        self.connection.execute_batch(sql)
+    }
+
+    pub(super) fn close(self) -> Result<(), Error> {
+        self.connection.close().map_err(|(_, error)| error)
+    }
+
+    fn prepare(&mut self, sql: &str) -> Result<CachedStatement<'_>, Error> {
+        if self.clock.is_over() {
+            return Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None));
+        }
+        number_placeholders(sql, &mut self.text);
+        self.connection.prepare_cached(&self.text)
+    }
+}
+
+/// True when a statement was stopped because its time was over.
+pub(super) fn is_interrupt(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
+}
+
+fn finish(statement: &mut CachedStatement<'_>) -> Result<(), Error> {
+    let mut rows = statement.raw_query();
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
+fn bind(statement: &mut CachedStatement<'_>, args: &[Value]) -> Result<(), Error> {
+    (1..).zip(args).try_for_each(|(place, value)| statement.raw_bind_parameter(place, value))
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> Result<ToSqlOutput<'_>, Error> {
+        Ok(ToSqlOutput::Borrowed(match self.view() {
+            View::Int(value) => ValueRef::Integer(value),
+            View::Float(value) => ValueRef::Real(value),
+            View::Text(value) => ValueRef::Text(value.as_bytes()),
+            View::Bytes(value) => ValueRef::Blob(value),
+            View::Null(Null::Int | Null::Float | Null::Text | Null::Bytes) => ValueRef::Null,
+        }))
+    }
+}
+
+/// `$n` is a name to SQLite, counted in the order of appearance; `?n` is the
+/// number it looks like. Quoted text stays as it is.
+fn number_placeholders(sql: &str, numbered: &mut String) {
+    numbered.clear();
+    for (place, part) in sql.split('\'').enumerate() {
+        if place > 0 {
+            numbered.push('\'');
+        }
+        if place % 2 == 1 {
+            numbered.push_str(part);
+            continue;
+        }
+        for (place, part) in part.split('$').enumerate() {
+            if place > 0 {
+                numbered.push('?');
+            }
+            numbered.push_str(part);
+        }
+    }
+}
+
+/// When statements have to stop, shared with SQLite's look at it.
+#[derive(Debug)]
+struct Clock {
+    base: Instant,
+    /// Microseconds after `base`.
+    end: AtomicU64,
+}
+
+impl Clock {
+    const NEVER: u64 = u64::MAX;
+
+    fn new() -> Self {
+        Self { base: Instant::now(), end: AtomicU64::new(Self::NEVER) }
+    }
+
+    fn set(&self, end: Option<Instant>) {
+        let end = end.map(|end| end.saturating_duration_since(self.base).as_micros());
+        let end = end.and_then(|end| u64::try_from(end).ok()).unwrap_or(Self::NEVER);
+        self.end.store(end, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        let end = self.end.load(Ordering::Relaxed);
+        end != Self::NEVER && self.base.elapsed().as_micros() >= u128::from(end)
+    }
+}

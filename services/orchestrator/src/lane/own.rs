@@ -1,0 +1,132 @@
+//! How the lane comes by its shards, keeps them and hands them over. What to do is
+//! decided in [`crate::domain::ownership`].
+
+use super::{Backend, Error, Lane, Live, Micros};
+use crate::domain::ownership::{SHARDS, shard_of};
+use crate::store::Place;
+use probity_types::id::ExecutionId;
+
+impl Lane {
+    /// A SQLite file has one process: its lock is the lease.
+    fn alone(&self) -> bool {
+        self.parts.store.db.backend() == Backend::Sqlite
+    }
+
+    fn lease(&self) -> Micros {
+        self.parts.clock.now().plus(self.ttl)
+    }
+
+    /// Begins a log and takes what shards there are for it.
+    pub(super) async fn begin(&mut self) -> Result<(), Error> {
+        self.live.clear();
+        self.timers.clear();
+        self.inner.clear();
+        self.shards.clear();
+        self.parts.board.clear();
+        self.refuse_waiting();
+        self.parts.store.lay_out_shards().await?;
+        let log = self.parts.store.begin_log(&self.owner, &self.address, self.lease()).await?;
+        self.place = Place { log, after: 0 };
+        self.handle.recent().lock().begin(log);
+        self.look_after_shards().await?;
+        tracing::info!(log, shards = self.shards.len(), executions = self.live.len(), "the lane runs");
+        Ok(())
+    }
+
+    /// A sign of life; then seals, claims and releases what the moment asks for.
+    pub(super) async fn look_after_shards(&mut self) -> Result<(), Error> {
+        let settled = self.alone() && self.shards.len() == SHARDS;
+        self.sweep_waiting();
+        if settled {
+            return Ok(());
+        }
+        let (store, log) = (self.parts.store.clone(), self.place.log);
+        store.renew_log(log, self.lease()).await?;
+        let survey = store.survey().await?;
+        let plan = survey.plan(log, &self.owner, self.alone(), self.parts.clock.now());
+        for dead in &plan.seal {
+            let Some(row) = survey.logs.iter().find(|l| l.log == *dead) else { continue };
+            if store.seal_log(*dead, log, row.until).await? {
+                tracing::info!(log = dead, owner = %row.owner, "sealed the log of a replica that is gone");
+                self.handle.recent().lock().inherit();
+            }
+        }
+        if !plan.release.is_empty() {
+            self.forget_shards(&plan.release);
+            store.release(log, &plan.release).await?;
+            tracing::info!(shards = plan.release.len(), "let shards go to other replicas");
+        }
+        let claimed = store.claim(log, &plan.claim).await?;
+        if !claimed.is_empty() {
+            self.read_back(&claimed).await?;
+        }
+        self.parts.metrics.shards.set(i64::try_from(self.shards.len()).unwrap_or(0));
+        self.handle.surveyed(store.survey().await?);
+        Ok(())
+    }
+
+    /// Goes on with what is under way in shards that are now owned.
+    async fn read_back(&mut self, shards: &[u8]) -> Result<(), Error> {
+        self.shards.extend(shards);
+        self.shards.sort_unstable();
+        self.shards.dedup();
+        let mut tasks = Vec::new();
+        for id in self.parts.store.active(shards).await? {
+            match Live::read(&self.parts.store, &self.parts.definitions, id).await {
+                Ok(live) => {
+                    let commands = live.execution.outstanding();
+                    self.live.insert(id, live);
+                    self.carry_out(id, commands, &mut tasks);
+                }
+                // One execution that cannot be read must not keep the others waiting.
+                Err(error @ (Error::Journal { .. } | Error::Definition(_) | Error::NoDefinition(_))) => {
+                    self.parts.metrics.unreadable.inc();
+                    tracing::error!(execution = %id, %error, "an execution cannot be gone on with");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.parts.board.offer_again(tasks);
+        Ok(())
+    }
+
+    /// Forgets everything of these shards: somebody else goes on with it.
+    fn forget_shards(&mut self, shards: &[u8]) {
+        let gone = |id: &ExecutionId| shards.contains(&shard_of(*id));
+        self.shards.retain(|shard| !shards.contains(shard));
+        let ids: Vec<ExecutionId> = self.live.keys().filter(|id| gone(id)).copied().collect();
+        for id in ids {
+            self.live.remove(&id);
+            self.parts.board.forget(id);
+        }
+        let waiting: Vec<ExecutionId> = self.ends.keys().filter(|id| gone(id)).copied().collect();
+        for reply in waiting.iter().filter_map(|id| self.ends.remove(id)).flatten() {
+            let _ = reply.send(Err(Error::Away("it went to another replica".to_owned())));
+        }
+    }
+
+    fn refuse_waiting(&mut self) {
+        for reply in self.ends.drain().flat_map(|(_, waiting)| waiting) {
+            let _ = reply.send(Err(Error::Away("it is starting again".to_owned())));
+        }
+    }
+
+    /// Forgets who has given up waiting.
+    fn sweep_waiting(&mut self) {
+        self.ends.retain(|_, waiting| {
+            waiting.retain(|reply| !reply.is_closed());
+            !waiting.is_empty()
+        });
+    }
+
+    /// Lets everything go at the end, so that nobody has to wait for the lease.
+    pub(super) async fn hand_over(&mut self) {
+        if self.alone() || self.place.log == 0 {
+            return;
+        }
+        let over = self.parts.store.renew_log(self.place.log, Micros(0)).await;
+        if let Err(error) = over {
+            tracing::warn!(%error, "the shards could not be handed over; others wait for the lease");
+        }
+    }
+}

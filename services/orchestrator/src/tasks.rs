@@ -1,0 +1,311 @@
+//! Tasks for workers: what is ready, who has it, and until when.
+//!
+//! **Architecture invariant:** the board is only a queue. What has to be done is
+//! in the journal; whoever starts again reads it there and offers it anew. A task
+//! may therefore be given out twice, never lost, and the number of its attempt
+//! decides which answer counts.
+
+mod token;
+
+pub(crate) use token::Token;
+
+use crate::dispatch::{OrderId, Task};
+use crate::metrics::Metrics;
+use parking_lot::Mutex;
+use probity_proto::orchestrator::WorkerTask;
+use probity_proto::time::timestamp;
+use probity_queue::{Lease, LeaseNumber, Limits, Priority, Scheduler, TaskId};
+use probity_types::id::ExecutionId;
+use probity_types::{Clock, Micros};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// After a start, workers that were busy are given this long to come back with what
+/// they have, before their tasks are given out again.
+const GRACE: Duration = Duration::from_millis(500);
+/// Leases are looked at this often.
+const LOOK: Duration = Duration::from_secs(1);
+/// Largest input of a task, as JSON.
+const MAX_PAYLOAD: usize = 1 << 20;
+
+/// The board. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Board(Arc<Inner>);
+
+struct Inner {
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    ready: Notify,
+    state: Mutex<State>,
+}
+
+struct State {
+    scheduler: Scheduler,
+    tasks: HashMap<TaskId, Task>,
+    /// The open tasks of each execution, so that they can be taken off together.
+    of: HashMap<ExecutionId, Vec<TaskId>>,
+    /// The name of each tenant's queue in the scheduler, by the name people use.
+    queues: HashMap<String, HashMap<String, Arc<str>>>,
+}
+
+/// Whose tasks a worker gets.
+#[derive(Debug, Clone)]
+pub(crate) struct Serving {
+    pub(crate) worker: Arc<str>,
+    /// Only this tenant's; everybody's when absent.
+    pub(crate) tenant: Option<Arc<str>>,
+    pub(crate) queues: Vec<String>,
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// It counts, as far as the board can tell.
+    Counts,
+    /// Somebody else has the task now.
+    Lost,
+}
+
+impl Board {
+    pub(crate) fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let state = State::default();
+        Self(Arc::new(Inner { clock, metrics, ready: Notify::new(), state: Mutex::new(state) }))
+    }
+
+    /// Puts tasks up.
+    pub(crate) fn offer(&self, tasks: Vec<Task>) {
+        self.put_up(tasks, None);
+    }
+
+    /// Puts tasks up that may already be in somebody's hands.
+    pub(crate) fn offer_again(&self, tasks: Vec<Task>) {
+        self.put_up(tasks, Some(self.0.clock.now().plus(GRACE)));
+    }
+
+    fn put_up(&self, tasks: Vec<Task>, not_before: Option<Micros>) {
+        if tasks.is_empty() {
+            return;
+        }
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        for task in tasks {
+            state.put_up(task, not_before, now);
+        }
+        drop(state);
+        self.0.ready.notify_waiters();
+    }
+
+    /// Waits until there may be something to take. Make it before looking.
+    pub(crate) fn ready(&self) -> tokio::sync::futures::Notified<'_> {
+        self.0.ready.notified()
+    }
+
+    /// Gives out up to `credits` tasks.
+    pub(crate) fn take(&self, serving: &Serving, credits: usize) -> Vec<WorkerTask> {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        let queues = state.queues_of(serving);
+        let leases = state.scheduler.take(&queues, credits, &serving.worker, now);
+        let tasks: Vec<_> = leases.iter().filter_map(|lease| state.worker_task(lease, now)).collect();
+        self.0.metrics.tasks_taken.inc_by(tasks.len() as u64);
+        tasks
+    }
+
+    /// When somebody should look again although nothing was put up: a delay or the
+    /// wait of a rate limit is over.
+    pub(crate) fn next_wake(&self) -> Option<Duration> {
+        let now = self.0.clock.now();
+        self.0.state.lock().scheduler.next_wake(now).map(|at| at.since(now))
+    }
+
+    /// A worker has answered.
+    pub(crate) fn finish(&self, token: &Token) -> Finish {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        let id = task_id(token.order);
+        if state.scheduler.finish(id, LeaseNumber(token.lease), now) {
+            state.take_off(id);
+            return Finish::Counts;
+        }
+        let Some(task) = state.tasks.get(&id) else { return Finish::Counts };
+        // Not given out since the start: the answer is of the time before.
+        let (tenant, queue) = (task.tenant.clone(), task.queue.clone());
+        let queue = state.queue(&tenant, &queue);
+        if state.scheduler.cancel(&queue, id, now) {
+            state.take_off(id);
+            return Finish::Counts;
+        }
+        Finish::Lost
+    }
+
+    /// A worker still works on it; `false` when somebody else has it.
+    pub(crate) fn extend(&self, token: &Token) -> bool {
+        let now = self.0.clock.now();
+        let id = task_id(token.order);
+        self.0.state.lock().scheduler.extend(id, LeaseNumber(token.lease), now).is_some()
+    }
+
+    /// Gives tasks back that were not answered by a worker who is gone.
+    pub(crate) fn give_back(&self, tokens: impl IntoIterator<Item = Token>) {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        for token in tokens {
+            state.scheduler.release(task_id(token.order), LeaseNumber(token.lease), None, now);
+        }
+        drop(state);
+        self.0.ready.notify_waiters();
+    }
+
+    /// Tasks whose workers gave no sign of life: they are ready again.
+    pub(crate) fn expire(&self) -> usize {
+        let expired = self.0.state.lock().scheduler.expire(self.0.clock.now()).len();
+        if expired > 0 {
+            self.0.metrics.leases_expired.inc_by(expired as u64);
+            self.0.ready.notify_waiters();
+        }
+        expired
+    }
+
+    /// Takes off everything of an execution.
+    pub(crate) fn forget(&self, execution: ExecutionId) {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        for id in state.of.remove(&execution).unwrap_or_default() {
+            if let Some(task) = state.tasks.remove(&id) {
+                let queue = state.queue(&task.tenant, &task.queue);
+                state.scheduler.cancel(&queue, id, now);
+            }
+        }
+    }
+
+    /// Takes off everything.
+    pub(crate) fn clear(&self) {
+        let mut state = self.0.state.lock();
+        *state = State::default();
+    }
+}
+
+/// Gives tasks out again whose workers fell silent, until `stop`.
+pub(crate) async fn watch_leases(board: Board, stop: CancellationToken) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = look.tick() => {
+                let expired = board.expire();
+                if expired > 0 {
+                    tracing::warn!(expired, "workers gave no sign of life; their tasks are given out again");
+                }
+            }
+        }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            scheduler: Scheduler::new(Limits { payload_bytes: MAX_PAYLOAD, ..Limits::default() }),
+            tasks: HashMap::new(),
+            of: HashMap::new(),
+            queues: HashMap::new(),
+        }
+    }
+}
+
+/// Distinct for every attempt of every step of an execution: the numbers change
+/// bits that are random between executions.
+fn task_id(order: OrderId) -> TaskId {
+    let mut bytes = *order.execution.0.as_bytes();
+    let item = order.item.map_or(0, |item| u64::from(item) + 1);
+    let packed = (order.step as u64) << 48
+        ^ item << 24
+        ^ u64::from(order.attempt) << 1
+        ^ u64::from(order.compensation);
+    for (byte, mask) in bytes[8..].iter_mut().zip(packed.to_be_bytes()) {
+        *byte ^= mask;
+    }
+    TaskId(bytes)
+}
+
+impl State {
+    /// A queue belongs to a tenant: what one does to its own changes nobody else's.
+    fn queue(&mut self, tenant: &str, queue: &str) -> Arc<str> {
+        if let Some(known) = self.queues.get(queue).and_then(|of| of.get(tenant)) {
+            return known.clone();
+        }
+        let hash = Sha256::digest(tenant.as_bytes());
+        let name: Arc<str> = format!("{}.{queue}", hex::encode(&hash[..8])).into();
+        self.queues.entry(queue.to_owned()).or_default().insert(tenant.to_owned(), name.clone());
+        name
+    }
+
+    /// The queues a worker is served from.
+    fn queues_of(&mut self, serving: &Serving) -> Vec<Arc<str>> {
+        match &serving.tenant {
+            Some(tenant) => serving.queues.iter().map(|queue| self.queue(tenant, queue)).collect(),
+            None => {
+                let named = serving.queues.iter().filter_map(|queue| self.queues.get(queue));
+                named.flat_map(|of| of.values().cloned()).collect()
+            }
+        }
+    }
+
+    fn put_up(&mut self, task: Task, not_before: Option<Micros>, now: Micros) {
+        let id = task_id(task.order);
+        let priority = match task.priority {
+            0 | 1 => Priority::Low,
+            2 => Priority::Normal,
+            3 => Priority::High,
+            _ => Priority::Critical,
+        };
+        let queue = self.queue(&task.tenant, &task.queue);
+        let mut entry = probity_queue::Task::new(id, queue, task.tenant.as_str(), bytes::Bytes::new())
+            .with_priority(priority);
+        if let Some(at) = not_before {
+            entry = entry.with_not_before(at);
+        }
+        match self.scheduler.offer(entry, now) {
+            Ok(_) => {
+                self.of.entry(task.order.execution).or_default().push(id);
+                self.tasks.insert(id, task);
+            }
+            // The journal still has it: it is offered again after the next start.
+            Err(refusal) => tracing::error!(%refusal, queue = task.queue, "a task found no place"),
+        }
+    }
+
+    fn take_off(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.remove(&id)
+            && let Some(open) = self.of.get_mut(&task.order.execution)
+        {
+            open.retain(|other| *other != id);
+            if open.is_empty() {
+                self.of.remove(&task.order.execution);
+            }
+        }
+    }
+
+    fn worker_task(&self, lease: &Lease, now: Micros) -> Option<WorkerTask> {
+        let task = self.tasks.get(&lease.task.id)?;
+        let token = Token { order: task.order, lease: lease.number.0 };
+        Some(WorkerTask {
+            token: token.encode(),
+            r#type: task.kind.clone(),
+            queue: task.queue.clone(),
+            input: task.input.clone(),
+            idempotency_key: task.key.clone(),
+            attempt: i32::try_from(task.order.attempt).unwrap_or(i32::MAX),
+            execution: format!("executions/{}", task.order.execution),
+            step: task.step.clone(),
+            tenant: task.tenant.clone(),
+            priority: i32::from(task.priority),
+            lease_expire_time: Some(timestamp(lease.expires.0)),
+            deadline: Some(timestamp(now.plus(task.timeout).0)),
+            traceparent: String::new(),
+        })
+    }
+}
