@@ -20,8 +20,8 @@ pub mod definition;
 pub mod execution;
 pub mod expr;
 pub mod fact;
-pub mod schema;
 pub mod render;
+pub mod schema;
 pub mod value;
 
 pub use case::CaseState;

@@ -138,7 +138,7 @@ fn action(action: &Action) -> (Shape, String) {
 
 /// Service and method without the package, which everybody who reads the picture knows.
 fn callee(call: &CallSpec) -> String {
-    call.method.rsplit('.').next().unwrap_or_default().to_owned()
+    call.target.name().rsplit('.').next().unwrap_or_default().to_owned()
 }
 
 fn tone(state: &StepState) -> Tone {
