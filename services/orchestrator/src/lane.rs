@@ -30,7 +30,7 @@ use crate::tasks::{self, Board};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use live::{By, Order};
-use probity_engine::{Command, Event};
+use probity_engine::{Command, Event, Fact};
 use probity_storage::Backend;
 use probity_types::id::ExecutionId;
 use probity_types::{Clock, Ctx, Micros};
@@ -48,6 +48,15 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// An execution as it was last committed.
 pub(crate) async fn read(store: &Store, definitions: &Definitions, id: ExecutionId) -> Result<Live, Error> {
     Live::read(store, definitions, id).await
+}
+
+/// An execution as it was last committed, and all its facts.
+pub(crate) async fn read_with_facts(
+    store: &Store,
+    definitions: &Definitions,
+    id: ExecutionId,
+) -> Result<(Live, Vec<(Micros, Fact)>), Error> {
+    Live::read_with_facts(store, definitions, id).await
 }
 
 /// What the lane is made of.

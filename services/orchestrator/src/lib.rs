@@ -83,7 +83,7 @@ impl Service for Orchestrator {
         setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
         Ok(Self {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone()),
-            executions: Executions::new(store.clone(), handle.clone(), definitions.clone()),
+            executions: Executions::new(store.clone(), handle.clone(), definitions.clone(), clock.clone()),
             workers: Workers::new(handle.clone(), board),
             workflows: Workflows::new(store.clone(), handle, definitions, clock.clone()),
             remediation: Remediation::new(store, clock),

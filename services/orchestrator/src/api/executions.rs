@@ -4,21 +4,22 @@ use super::history::{self, Events};
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
-use crate::lane::{Answer, Handle, Message, Start, answered};
+use crate::lane::{self, Answer, Handle, Message, Start, answered};
 use crate::store::{GroupBy, Store, View};
-use probity_engine::{Event, Opening, What};
+use probity_engine::{Event, Opening, What, render};
 use probity_proto::orchestrator::execution_service_server::ExecutionService;
 use probity_proto::orchestrator::{
     CancelExecutionRequest, CountExecutionsRequest, CountExecutionsResponse, Execution,
-    ListExecutionHistoryRequest, ListExecutionsRequest, ListExecutionsResponse, ListHistoryResponse,
-    StartExecutionRequest, WatchExecutionRequest,
+    ListExecutionHistoryRequest, ListExecutionsRequest, ListExecutionsResponse, ListHistoryResponse, Picture,
+    RenderExecutionRequest, RenderExecutionResponse, StartExecutionRequest, WatchExecutionRequest,
 };
 use probity_runtime::{Call, status};
 use probity_storage::idempotency::Scope;
 use probity_types::id::ExecutionId;
-use probity_types::{Ctx, Role};
+use probity_types::{Clock, Ctx, Role};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -27,11 +28,17 @@ pub(crate) struct Executions {
     store: Store,
     lane: Handle,
     definitions: Definitions,
+    clock: Arc<dyn Clock>,
 }
 
 impl Executions {
-    pub(crate) const fn new(store: Store, lane: Handle, definitions: Definitions) -> Self {
-        Self { store, lane, definitions }
+    pub(crate) const fn new(
+        store: Store,
+        lane: Handle,
+        definitions: Definitions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, lane, definitions, clock }
     }
 
     async fn start(
@@ -133,6 +140,27 @@ impl Executions {
         Ok(CountExecutionsResponse { total, groups })
     }
 
+    async fn render(
+        &self,
+        ctx: &Ctx,
+        request: &RenderExecutionRequest,
+    ) -> Result<RenderExecutionResponse, Error> {
+        let id = convert::execution_id("name", &request.name)?;
+        self.store.view(&ctx.tenant, id).await?;
+        let (live, facts) = lane::read_with_facts(&self.store, &self.definitions, id).await?;
+        let (definition, execution) = (&live.execution.definition, &live.execution);
+        let (media_type, content) = match request.picture() {
+            Picture::GanttSvg => ("image/svg+xml", render::gantt_svg(execution, &facts, self.clock.now())),
+            Picture::Dot => ("text/vnd.graphviz", render::dot(definition, Some(execution))),
+            Picture::Mermaid => ("text/vnd.mermaid", render::mermaid(definition, Some(execution))),
+            Picture::Unspecified => {
+                let why = "must be one of PICTURE_GANTT_SVG, PICTURE_DOT, PICTURE_MERMAID";
+                return Err(convert::invalid("picture", why));
+            }
+        };
+        Ok(RenderExecutionResponse { media_type: media_type.to_owned(), content })
+    }
+
     async fn history(
         &self,
         ctx: &Ctx,
@@ -199,6 +227,14 @@ impl ExecutionService for Executions {
         Ok(Response::new(counts.map_err(status)?))
     }
 
+    async fn render_execution(
+        &self,
+        request: Request<RenderExecutionRequest>,
+    ) -> Result<Response<RenderExecutionResponse>, Status> {
+        let picture = self.render(request.ctx()?, request.get_ref()).await;
+        Ok(Response::new(picture.map_err(status)?))
+    }
+
     async fn list_execution_history(
         &self,
         request: Request<ListExecutionHistoryRequest>,
@@ -225,13 +261,6 @@ impl ExecutionService for Executions {
     ) -> Result<Response<Execution>, Status> {
         let execution = self.cancel(request.ctx()?, request.get_ref()).await;
         Ok(Response::new(execution.map_err(status)?))
-    }
-
-    async fn render_execution(
-        &self,
-        _: Request<probity_proto::orchestrator::RenderExecutionRequest>,
-    ) -> Result<Response<probity_proto::orchestrator::RenderExecutionResponse>, Status> {
-        Err(Status::unimplemented("soon"))
     }
 
     async fn pause_execution(

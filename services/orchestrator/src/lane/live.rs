@@ -79,6 +79,15 @@ impl Live {
         definitions: &Definitions,
         id: ExecutionId,
     ) -> Result<Self, Error> {
+        Self::read_with_facts(store, definitions, id).await.map(|(live, _)| live)
+    }
+
+    /// Reads an execution back, with its facts.
+    pub(crate) async fn read_with_facts(
+        store: &Store,
+        definitions: &Definitions,
+        id: ExecutionId,
+    ) -> Result<(Self, Vec<(Micros, Fact)>), Error> {
         let turns = store.turns(id, 0, ALL).await?;
         let broken = |why: &str| Error::Journal { case: id.to_string(), why: why.to_owned() };
         let first = turns.first().ok_or_else(|| broken("it is empty"))?;
@@ -92,7 +101,7 @@ impl Live {
             turns.iter().flat_map(|t| t.facts.iter().map(|f| (t.time, f.clone()))).collect();
         let execution =
             Execution::replay(definition, &facts).ok_or_else(|| broken("it cannot be replayed"))?;
-        Ok(Self {
+        let live = Self {
             id,
             execution,
             tenant: first.tenant.clone(),
@@ -102,7 +111,8 @@ impl Live {
             trace_id: first.trace_id.clone(),
             chain: turns.iter().fold([0; 32], |before, turn| chain(&before, &turn.json)),
             shown: None,
-        })
+        };
+        Ok((live, facts))
     }
 
     pub(crate) fn is_case(&self) -> bool {
