@@ -3,7 +3,8 @@
 //! Operations wait in a queue; the writer takes everything that gathered while
 //! the last transaction ran and commits it as one. Each operation of a group has
 //! a savepoint, so one that fails takes nothing with it; nobody is answered
-//! before the commit. There is no timer: a lone operation commits at once.
+//! before the commit. There is no timer: a lone operation commits at once. Only
+//! those who were just answered are given a moment to come back together.
 //!
 //! A server's writer is a task. A file's writer is a thread of its own, because
 //! it waits for the disk: it drives the same code, and there every statement is
