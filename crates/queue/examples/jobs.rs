@@ -35,7 +35,17 @@ async fn main() {
         let server = Server::with_fsync(fsync);
         let remote: Arc<dyn ReadyQueue> = Arc::new(Redis::new(&RedisConfig::new(server.url())).unwrap());
         measure(&format!("redis, appendfsync {fsync}"), &remote, jobs, concurrency).await;
+        // Each job was offered twice a round, and done twice.
+        let per_job = server_cpu(&server) * 1e6 / (2 * ROUNDS * jobs) as f64;
+        println!("{:<28} {per_job:.1} µs of the server's processor a job, offered and done", "");
     }
+}
+
+/// Seconds of processor time the server has used.
+fn server_cpu(server: &Server) -> f64 {
+    let info = server.command("INFO cpu");
+    let used = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)?.parse::<f64>().ok());
+    used("used_cpu_user:").unwrap() + used("used_cpu_sys:").unwrap()
 }
 
 async fn measure(name: &str, queue: &Arc<dyn ReadyQueue>, jobs: usize, concurrency: usize) {
