@@ -20,6 +20,7 @@ pub mod definition;
 pub mod execution;
 pub mod expr;
 pub mod fact;
+pub mod render;
 pub mod schema;
 pub mod value;
 

@@ -112,6 +112,15 @@ impl Entry {
         Spot { rank: task.priority.rank(), seq: self.seq, id: task.id, tenant, key }
     }
 
+    /// When its delay or its lease is over, while it has one.
+    const fn due(&self) -> Option<Micros> {
+        match self.state {
+            State::Delayed { until } => Some(until),
+            State::Leased { expires, .. } => Some(expires),
+            State::Ready { .. } => None,
+        }
+    }
+
     const fn is_held(&self, lease: LeaseNumber) -> bool {
         matches!(self.state, State::Leased { number, .. } if number == lease.0)
     }
@@ -130,6 +139,7 @@ impl Scheduler {
     /// A [`Refusal`] when a name, the size or a capacity does not allow it.
     pub fn offer(&mut self, task: Task, now: Micros) -> Result<Offered, Refusal> {
         task.check(self.limits.payload_bytes)?;
+        self.advance(now);
         if self.tasks.contains_key(&task.id) {
             return Ok(Offered::Open(task.id));
         }
@@ -188,7 +198,7 @@ impl Scheduler {
                         self.seq += 1;
                         entry.seq = self.seq;
                     }
-                    entry.state = State::Ready { since: now };
+                    entry.state = State::Ready { since: entry.due().map_or(now, |due| due.min(now)) };
                     queue.insert(&entry.spot());
                 }
             }
@@ -289,6 +299,7 @@ impl Scheduler {
         if !self.tasks.get(&id).is_some_and(|entry| entry.is_held(lease)) {
             return false;
         }
+        self.advance(now);
         if let Some(entry) = self.end(id) {
             if let Some(queue) = self.queues.get_mut(&entry.task.queue) {
                 queue.counters.totals.released += 1;
@@ -308,8 +319,8 @@ impl Scheduler {
         open
     }
 
-    /// Makes tasks ready whose lease ran out, and names them: at most
-    /// [`MOVED_PER_CALL`], so call again while it names as many.
+    /// Moves what became due. Tasks whose lease ran out are ready again, and are
+    /// named: at most [`MOVED_PER_CALL`], so call again while it names as many.
     pub fn expire(&mut self, now: Micros) -> Vec<TaskId> {
         let due = self.leased.range(..=(now, TaskId([0xff; 16]))).take(MOVED_PER_CALL);
         let due: Vec<_> = due.map(|(_, id)| *id).collect();
@@ -321,6 +332,7 @@ impl Scheduler {
                 self.place(entry, None, now);
             }
         }
+        self.advance(now);
         due
     }
 

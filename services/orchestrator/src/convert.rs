@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::lane::Live;
-use crate::store::StoredDefinition;
+use crate::store::{StoredDefinition, View};
 use probity_engine::execution::{Execution, StepState};
 use probity_engine::fact::Ending;
 use probity_engine::{CaseKind, CaseState, Disposition, Fact, Outcome, Status, StepStatus, What};
@@ -55,6 +55,14 @@ pub(crate) fn sequence_token(token: &str) -> Result<i64, Error> {
         return Ok(0);
     }
     token.parse().map_err(|_| invalid("page_token", "is not from a page before"))
+}
+
+/// The token of a list of executions: the id of the last one shown.
+pub(crate) fn id_token(token: &str) -> Result<Option<ExecutionId>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    token.parse().map(Some).map_err(|_| invalid("page_token", "is not from a page before"))
 }
 
 /// JSON of a caller; `null` when there is none.
@@ -345,6 +353,40 @@ pub(crate) fn summary(live: &Live) -> proto::Execution {
         update_time: Some(timestamp(live.updated.0)),
         end_time: execution.ended.map(|_| timestamp(live.updated.0)),
         parent: opening.parent.as_ref().map_or_else(String::new, |parent| parent.execution.clone()),
+    }
+}
+
+/// An execution as lists show it; that of a case as far as the case tells.
+pub(crate) fn listed(id: ExecutionId, view: View) -> proto::Execution {
+    let case = match view {
+        View::Plain(execution) => return *execution,
+        View::Case(case) => *case,
+    };
+    proto::Execution {
+        name: format!("executions/{id}"),
+        status: case_status(&case) as i32,
+        definition: case.definition,
+        definition_version: case.definition_version,
+        priority: case.priority,
+        owner: case.owner,
+        waiting: case.waiting,
+        create_time: case.create_time,
+        update_time: case.update_time,
+        end_time: case.end_time,
+        case: case.name,
+        ..proto::Execution::default()
+    }
+}
+
+fn case_status(case: &proto::Case) -> proto::ExecutionStatus {
+    let waits = case.waiting.as_ref().map(proto::Waiting::kind);
+    match (case.state(), waits) {
+        (proto::CaseState::Resolved, _) => proto::ExecutionStatus::Completed,
+        (proto::CaseState::Failed, _) => proto::ExecutionStatus::Failed,
+        (proto::CaseState::Cancelled, _) => proto::ExecutionStatus::Cancelled,
+        (_, Some(proto::WaitKind::Incident)) => proto::ExecutionStatus::Incident,
+        (_, Some(proto::WaitKind::Approval)) => proto::ExecutionStatus::Waiting,
+        _ => proto::ExecutionStatus::Running,
     }
 }
 

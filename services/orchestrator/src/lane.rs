@@ -26,7 +26,7 @@ use crate::domain::ownership::{SHARDS, id_in, shard_of};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::store::{Batch, Opened, Place, Store};
-use crate::tasks::Board;
+use crate::tasks::{self, Board};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use live::{By, Order};
@@ -184,6 +184,7 @@ impl Lane {
                 Some(finished) = self.finished.recv(), if room => self.answered(finished, &mut work),
                 Some(message) = self.messages.recv(), if room => self.asked(message, &mut work).await,
                 () = sleep(due), if room => {}
+                () = std::future::ready(()), if room && !self.inner.is_empty() => {}
                 _ = look.tick() => looking = true,
             }
             if !looking {
@@ -396,9 +397,11 @@ impl Lane {
         };
         let Settled { turns, commands, left_out, changed, visited, ended } =
             work.settle(opened, &self.parts.metrics);
+        let mut recall = Vec::new();
         if !turns.is_empty() {
             self.parts.metrics.batch.observe(turns.len() as f64);
             self.place.after += i64::try_from(turns.len()).unwrap_or(0);
+            recall.extend(turns.iter().filter(|turn| turn.takes_back()).map(|turn| turn.execution));
             self.handle.committed(turns);
         }
         for id in &left_out {
@@ -410,6 +413,7 @@ impl Lane {
             self.carry_out(id, commands, &mut tasks);
         }
         self.parts.board.offer(tasks);
+        self.inner.extend(recall.iter().flat_map(|id| self.parts.board.recall(*id)).map(tasks::recalled));
         for (id, view) in ended {
             for reply in self.ends.remove(&id).into_iter().flatten() {
                 let _ = reply.send(Ok(Answer::View(view.clone())));

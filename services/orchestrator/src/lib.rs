@@ -79,8 +79,8 @@ impl Service for Orchestrator {
         let handle = lane.handle();
         setup.relay(Arc::new(JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent())));
         setup.spawn("lane", |stop| lane.run(stop));
-        let watched = board.clone();
-        setup.spawn("leases", |stop| tasks::watch_leases(watched, stop));
+        let (watched, answered) = (board.clone(), handle.clone());
+        setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
         Ok(Self {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone()),
             executions: Executions::new(store.clone(), handle.clone(), definitions.clone()),

@@ -3,12 +3,14 @@
 
 mod actions;
 mod commit;
+mod list;
 mod outbox;
 mod ownership;
 mod row;
 
 pub(crate) use actions::Change;
 pub(crate) use commit::{Batch, Opened, Opening, Place};
+pub(crate) use list::GroupBy;
 pub(crate) use outbox::{JournalOutbox, Recent};
 pub(crate) use row::{ExecutionRow, View};
 

@@ -4,12 +4,13 @@ use super::history::{self, Events};
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
-use crate::lane::{self, Answer, Handle, Message, Start, answered};
-use crate::store::{Store, View};
+use crate::lane::{Answer, Handle, Message, Start, answered};
+use crate::store::{GroupBy, Store, View};
 use probity_engine::{Event, Opening, What};
 use probity_proto::orchestrator::execution_service_server::ExecutionService;
 use probity_proto::orchestrator::{
-    CancelExecutionRequest, Execution, ListExecutionHistoryRequest, ListHistoryResponse,
+    CancelExecutionRequest, CountExecutionsRequest, CountExecutionsResponse, Execution,
+    ListExecutionHistoryRequest, ListExecutionsRequest, ListExecutionsResponse, ListHistoryResponse,
     StartExecutionRequest, WatchExecutionRequest,
 };
 use probity_runtime::{Call, status};
@@ -89,14 +90,7 @@ impl Executions {
 
     /// The execution without its steps.
     async fn shown(&self, ctx: &Ctx, id: ExecutionId) -> Result<Execution, Error> {
-        let view = self.store.view(&ctx.tenant, id).await?;
-        match view {
-            View::Plain(execution) => Ok(*execution),
-            View::Case(_) => {
-                let live = lane::read(&self.store, &self.definitions, id).await?;
-                Ok(convert::summary(&live))
-            }
-        }
+        self.store.view(&ctx.tenant, id).await.map(|view| convert::listed(id, view))
     }
 
     /// Checks that the caller may see it: those who only submit see their own.
@@ -108,6 +102,35 @@ impl Executions {
         };
         let all = ctx.roles.any_of(&[Role::Officer, Role::Auditor, Role::Operator, Role::Service]);
         if all || owner == ctx.actor { Ok(id) } else { Err(Error::NoExecution(id.to_string())) }
+    }
+
+    async fn list(
+        &self,
+        ctx: &Ctx,
+        request: &ListExecutionsRequest,
+    ) -> Result<ListExecutionsResponse, Error> {
+        let limit = convert::page_size(request.page_size)?;
+        let before = convert::id_token(&request.page_token)?;
+        let found = self.store.executions(&ctx.tenant, &request.filter, before, limit).await?;
+        let full = i64::try_from(found.len()).unwrap_or(0) == limit;
+        let next = found.last().filter(|_| full).map_or_else(String::new, |(id, _)| id.to_string());
+        let executions = found.into_iter().map(|(id, view)| convert::listed(id, view)).collect();
+        Ok(ListExecutionsResponse { executions, next_page_token: next })
+    }
+
+    async fn count(
+        &self,
+        ctx: &Ctx,
+        request: &CountExecutionsRequest,
+    ) -> Result<CountExecutionsResponse, Error> {
+        let by = match request.group_by.as_str() {
+            "" => None,
+            name => Some(GroupBy::named(name).ok_or_else(|| {
+                convert::invalid("group_by", "must be one of status, definition, priority")
+            })?),
+        };
+        let (total, groups) = self.store.count_executions(&ctx.tenant, &request.filter, by).await?;
+        Ok(CountExecutionsResponse { total, groups })
     }
 
     async fn history(
@@ -160,6 +183,22 @@ impl ExecutionService for Executions {
         Ok(Response::new(self.start(&ctx, key, request.into_inner()).await.map_err(status)?))
     }
 
+    async fn list_executions(
+        &self,
+        request: Request<ListExecutionsRequest>,
+    ) -> Result<Response<ListExecutionsResponse>, Status> {
+        let page = self.list(request.ctx()?, request.get_ref()).await;
+        Ok(Response::new(page.map_err(status)?))
+    }
+
+    async fn count_executions(
+        &self,
+        request: Request<CountExecutionsRequest>,
+    ) -> Result<Response<CountExecutionsResponse>, Status> {
+        let counts = self.count(request.ctx()?, request.get_ref()).await;
+        Ok(Response::new(counts.map_err(status)?))
+    }
+
     async fn list_execution_history(
         &self,
         request: Request<ListExecutionHistoryRequest>,
@@ -186,20 +225,6 @@ impl ExecutionService for Executions {
     ) -> Result<Response<Execution>, Status> {
         let execution = self.cancel(request.ctx()?, request.get_ref()).await;
         Ok(Response::new(execution.map_err(status)?))
-    }
-
-    async fn list_executions(
-        &self,
-        _: Request<probity_proto::orchestrator::ListExecutionsRequest>,
-    ) -> Result<Response<probity_proto::orchestrator::ListExecutionsResponse>, Status> {
-        Err(Status::unimplemented("soon"))
-    }
-
-    async fn count_executions(
-        &self,
-        _: Request<probity_proto::orchestrator::CountExecutionsRequest>,
-    ) -> Result<Response<probity_proto::orchestrator::CountExecutionsResponse>, Status> {
-        Err(Status::unimplemented("soon"))
     }
 
     async fn render_execution(

@@ -43,6 +43,11 @@ impl StoredTurn {
         self.first + i64::try_from(self.facts.len()).unwrap_or(0) - 1
     }
 
+    /// Whether taking back begins with it.
+    pub(crate) fn takes_back(&self) -> bool {
+        self.facts.iter().any(|fact| matches!(fact, Fact::CompensationStarted { .. }))
+    }
+
     /// The audit events of the turn, in order. The event id follows from the
     /// execution and the sequence number, so that a repeated relay gives the same
     /// ids. Of a case every step is told; of an execution without one how it began

@@ -6,14 +6,11 @@ use super::row::ExecutionRow;
 use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use probity_storage::idempotency::{self, Scope};
-use probity_storage::{Tx, Value, args};
+use probity_storage::{Tx, row};
 use probity_types::Micros;
 use probity_types::id::ExecutionId;
 use std::collections::HashSet;
 use std::sync::Arc;
-
-/// Rows an insert carries; SQLite binds at most 32,766 values.
-const ROWS: usize = 64;
 
 /// What a batch of turns changed.
 #[derive(Default)]
@@ -104,56 +101,43 @@ async fn open(tx: &mut Tx, batch: &Batch, opening: &Opening) -> Result<Opened, E
     }
 }
 
+const INSERT_TURN: &str = "INSERT INTO journal
+    (log, seq, execution, tenant, first_fact, last_fact, time_us, actor, request_id, trace_id, facts)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
 async fn insert_turns(tx: &mut Tx, turns: &[&StoredTurn], place: Place) -> Result<(), Error> {
-    let mut position = place.after;
-    for chunk in turns.chunks(ROWS) {
-        let mut row = Vec::with_capacity(chunk.len() * 11);
-        for turn in chunk {
-            position += 1;
-            row.extend(args![
-                place.log,
-                position,
-                turn.execution.0,
-                turn.tenant.as_str(),
-                turn.first,
-                turn.last(),
-                turn.time.0,
-                turn.actor.as_str(),
-                turn.request_id.as_str(),
-                turn.trace_id.as_str(),
-                turn.json.as_str()
-            ]);
-        }
-        let sql = insert(
-            "journal (log, seq, execution, tenant, first_fact, last_fact, time_us, actor, request_id, trace_id, facts)",
-            chunk.len(),
-            11,
-        );
-        match tx.execute(&sql, row).await {
-            Err(probity_storage::Error::Unique { .. }) => return Err(Error::Fenced),
-            other => other?,
-        };
+    let mut rows = Vec::with_capacity(turns.len());
+    for (turn, position) in turns.iter().zip(place.after + 1..) {
+        rows.push(row![
+            place.log,
+            position,
+            turn.execution.0,
+            turn.tenant.as_str(),
+            turn.first,
+            turn.last(),
+            turn.time,
+            turn.actor.as_str(),
+            turn.request_id.as_str(),
+            turn.trace_id.as_str(),
+            turn.json.as_str()
+        ]);
     }
-    Ok(())
+    match tx.execute_many(INSERT_TURN, rows).await {
+        Err(probity_storage::Error::Unique { .. }) => Err(Error::Fenced),
+        other => Ok(other.map(drop)?),
+    }
 }
+
+const UPSERT_ROW: &str = "INSERT INTO executions
+    (tenant, id, shard, kind, state, status, definition, owner, priority, waiting, paused, active, created_us,
+     updated_us, body)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, status = excluded.status,
+        waiting = excluded.waiting, paused = excluded.paused, active = excluded.active,
+        updated_us = excluded.updated_us, body = excluded.body";
 
 async fn upsert_rows(tx: &mut Tx, rows: &[&ExecutionRow]) -> Result<(), Error> {
-    for chunk in rows.chunks(ROWS) {
-        let values: Vec<Value> = chunk.iter().flat_map(|row| row.values()).collect();
-        let sql = insert(&format!("executions ({})", ExecutionRow::COLUMNS), chunk.len(), 15)
-            + " ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, status = excluded.status,
-                waiting = excluded.waiting, paused = excluded.paused, active = excluded.active,
-                updated_us = excluded.updated_us, body = excluded.body";
-        tx.execute(&sql, values).await?;
-    }
+    let rows: Vec<_> = rows.iter().map(|row| row.values()).collect();
+    tx.execute_many(UPSERT_ROW, rows).await?;
     Ok(())
-}
-
-fn insert(into: &str, rows: usize, columns: usize) -> String {
-    let row = |r: usize| {
-        let places: Vec<_> = (1..=columns).map(|c| format!("${}", r * columns + c)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<_> = (0..rows).map(row).collect();
-    format!("INSERT INTO {into} VALUES {}", rows.join(", "))
 }
