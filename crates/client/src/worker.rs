@@ -116,7 +116,9 @@ impl Worker {
         self
     }
 
-    /// How tasks of a type are done. What the handler gives is written as JSON
+    /// How tasks of a type are done. There must be a handler for every type that is
+    /// put into the queues: a task of another one is a failed attempt,
+    /// `NO_HANDLER`. What the handler gives is written as JSON
     /// (1 MiB at most); an error, or a panic, is a failed attempt, which the retry
     /// policy of the step decides about.
     pub fn handler<F, Fut, O>(mut self, kind: impl Into<String>, handler: F) -> Self

@@ -118,11 +118,7 @@ impl Session {
     }
 
     async fn open(&mut self, shutdown: &mut Pin<&mut impl Future<Output = ()>>) -> Result<Stream, End> {
-        let hello = WorkerHello {
-            worker: self.settings.name.clone(),
-            queues: self.settings.queues.clone(),
-            types: self.handlers.keys().cloned().collect(),
-        };
+        let hello = WorkerHello { worker: self.settings.name.clone(), queues: self.settings.queues.clone() };
         let mut stream = pin!(connect(self.client.clone(), self.state.begin(hello)));
         loop {
             tokio::select! {
