@@ -431,6 +431,8 @@ impl Lane {
         for command in commands {
             match command {
                 Command::WakeAt(at) => self.timers.push(Reverse((at, case))),
+                // No method of a service is an execution of its own.
+                Command::CancelChild { .. } => {}
                 Command::Call { step, attempt, compensation, input, key, item: _ } => {
                     let Some(live) = self.live.get(&case) else { continue };
                     if !self.in_flight.insert((case, step, attempt, compensation)) {
