@@ -322,7 +322,7 @@ fn waiting(execution: &Execution) -> Option<proto::Waiting> {
 pub(crate) const fn status_number(status: Status) -> i32 {
     (match status {
         Status::Running => proto::ExecutionStatus::Running,
-        Status::Waiting => proto::ExecutionStatus::Waiting,
+        Status::Waiting | Status::Paused => proto::ExecutionStatus::Waiting,
         Status::Incident => proto::ExecutionStatus::Incident,
         Status::Compensating => proto::ExecutionStatus::Compensating,
         Status::Ended(Ending::Completed) => proto::ExecutionStatus::Completed,
@@ -411,8 +411,8 @@ fn step(spec: &probity_engine::Step, state: &StepState) -> proto::Step {
         StepStatus::Blocked => proto::StepStatus::Blocked,
         StepStatus::Running | StepStatus::Compensating => proto::StepStatus::Running,
         StepStatus::BackingOff(_) | StepStatus::CompensationBackingOff(_) => proto::StepStatus::BackingOff,
-        StepStatus::Timer(_) | StepStatus::Approval => proto::StepStatus::Waiting,
-        StepStatus::Incident => proto::StepStatus::Failed,
+        StepStatus::Timer(_) | StepStatus::Signal(_) | StepStatus::Approval => proto::StepStatus::Waiting,
+        StepStatus::Incident | StepStatus::Failed => proto::StepStatus::Failed,
         StepStatus::Completed => proto::StepStatus::Completed,
         StepStatus::Skipped => proto::StepStatus::Skipped,
         StepStatus::Compensated => proto::StepStatus::Compensated,

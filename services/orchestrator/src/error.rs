@@ -81,11 +81,15 @@ impl From<Error> for Fault {
             }
             Error::Refused(Refusal::NoSuchStep { .. }) => Self::invalid("ORC-0005", "step", text),
             Error::Refused(
-                Refusal::NotWaiting { .. }
-                | Refusal::Ended { .. }
-                | Refusal::NoIncident { .. }
-                | Refusal::TakingBack,
-            ) => Self::new(FaultKind::WrongState, "ORC-0006", text),
+                Refusal::Malformed { .. }
+                | Refusal::TooLarge { .. }
+                | Refusal::BadPayload { .. }
+                | Refusal::NoSuchSignal { .. },
+            ) => Self::invalid("ORC-0001", "event", text),
+            Error::Refused(Refusal::NotAssigned { .. } | Refusal::FourEyes { .. }) => {
+                Self::new(FaultKind::Denied, "ORC-0006", text)
+            }
+            Error::Refused(_) => Self::new(FaultKind::WrongState, "ORC-0006", text),
             Error::Busy => Self::new(FaultKind::Overloaded, "ORC-0007", text),
             Error::Away(_) | Error::Fenced | Error::Elsewhere(_) => {
                 Self::new(FaultKind::Unavailable, "ORC-0008", text)

@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn bookkeeping_stays_out_and_ids_are_stable() {
         let turn = turn(vec![
-            Fact::StepScheduled { step: "a".into(), attempt: 1, input: json!({}).into() },
-            Fact::StepCompleted { step: "a".into(), attempt: 1, output: json!({"x": 1}).into() },
+            Fact::StepScheduled { step: "a".into(), item: None, attempt: 1, input: json!({}).into() },
+            Fact::StepCompleted { step: "a".into(), item: None, attempt: 1, output: json!({"x": 1}).into() },
         ]);
         let events: Vec<_> = turn.events().collect();
         assert_eq!(events.len(), 1);
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_large_answer_is_proved_by_its_hash() {
         let output = json!({ "text": "x".repeat(100_000) }).into();
-        let turn = turn(vec![Fact::StepCompleted { step: "a".into(), attempt: 1, output }]);
+        let turn = turn(vec![Fact::StepCompleted { step: "a".into(), item: None, attempt: 1, output }]);
         let event = turn.events().next().expect("an event");
         assert!(event.detail.len() < 1_000 && event.detail.contains("sha256"), "{}", event.detail.len());
     }
