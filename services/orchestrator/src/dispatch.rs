@@ -7,7 +7,7 @@
 use crate::catalog::{Contracts, Method};
 use crate::metrics::Metrics;
 use bytes::Bytes;
-use probity_engine::{CallFailure, Event};
+use probity_engine::{CallFailure, Event, Parent};
 use probity_proto::{BoxGrpcService, RawCodec};
 use probity_resilience::Deadline;
 use probity_runtime::edges::edges;
@@ -48,6 +48,20 @@ pub(crate) enum Work {
     Call(Call),
     /// A worker does it.
     Task(Task),
+    /// Another execution does it.
+    Child(Child),
+}
+
+/// An execution that a step starts.
+pub(crate) struct Child {
+    pub(crate) id: ExecutionId,
+    pub(crate) order: OrderId,
+    /// The name of its definition.
+    pub(crate) definition: String,
+    pub(crate) input: Arc<Json>,
+    pub(crate) priority: u8,
+    pub(crate) ctx: Ctx,
+    pub(crate) parent: Parent,
 }
 
 /// A call that is over.

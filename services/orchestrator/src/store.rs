@@ -69,6 +69,12 @@ impl Store {
         row.map_or_else(|| Err(Error::NoExecution(id.to_string())), |row| View::read(&row, 0))
     }
 
+    /// Whether there is such an execution.
+    pub(crate) async fn exists(&self, tenant: &str, id: ExecutionId) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM executions WHERE tenant = $1 AND id = $2";
+        Ok(self.db.query_opt(sql, args![tenant, id.0]).await?.is_some())
+    }
+
     /// A case as it was last committed.
     pub(crate) async fn case(&self, tenant: &str, id: CaseId) -> Result<Case, Error> {
         match self.view(tenant, ExecutionId(id.0)).await {

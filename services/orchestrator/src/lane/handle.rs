@@ -10,6 +10,7 @@ use probity_engine::{Definition, Event, Opening, What};
 use probity_storage::idempotency::Scope;
 use probity_types::Ctx;
 use probity_types::id::{CaseId, ExecutionId};
+use serde_json::Value as Json;
 use std::sync::Arc;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
@@ -31,6 +32,8 @@ pub(crate) type Reply = oneshot::Sender<Result<Answer, Error>>;
 pub(crate) enum Message {
     /// Start an execution.
     Start(Box<Start>),
+    /// Start an execution with the results of another.
+    Fork(Box<Fork>),
     /// A person does something to an execution.
     Person(Box<Deed>),
     /// Workers have answered.
@@ -49,6 +52,18 @@ pub(crate) struct Start {
     pub(crate) reply: Reply,
     /// Who waits for the end.
     pub(crate) end: Option<Reply>,
+}
+
+/// An execution to branch off.
+pub(crate) struct Fork {
+    pub(crate) ctx: Ctx,
+    pub(crate) source: ExecutionId,
+    /// The first step that is not taken over.
+    pub(crate) step: String,
+    /// The input of the new one, when it is another.
+    pub(crate) input: Option<Json>,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) reply: Reply,
 }
 
 /// What a person does to an execution.
@@ -83,6 +98,7 @@ impl Message {
         let away = || Err(Error::Away(why.to_owned()));
         let _ = match self {
             Self::Start(start) => start.reply.send(away()),
+            Self::Fork(fork) => fork.reply.send(away()),
             Self::Person(deed) => deed.reply.send(away()),
             Self::AwaitEnd { reply, .. } => reply.send(away()),
             Self::Answers(answers) => {

@@ -59,7 +59,12 @@ impl Live {
         now: Micros,
     ) -> (Self, Turn) {
         let (execution, turn) = Execution::open(definition, opening, now);
-        let live = Self {
+        (Self::of(id, execution, ctx, now), turn)
+    }
+
+    /// An execution that has just begun.
+    pub(super) fn of(id: ExecutionId, execution: Execution, ctx: &Ctx, now: Micros) -> Self {
+        Self {
             id,
             execution,
             tenant: ctx.tenant.clone(),
@@ -69,8 +74,7 @@ impl Live {
             trace_id: ctx.trace_id.clone(),
             chain: [0; 32],
             shown: None,
-        };
-        (live, turn)
+        }
     }
 
     /// Reads an execution back from the journal.
@@ -113,6 +117,22 @@ impl Live {
             shown: None,
         };
         Ok((live, facts))
+    }
+
+    pub(super) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    pub(super) fn trace_id(&self) -> &str {
+        &self.trace_id
+    }
+
+    /// Whether a call of this step starts another execution.
+    pub(super) fn starts_child(&self, step: usize, compensation: bool) -> bool {
+        match self.execution.definition.steps.get(step).map(|spec| &spec.action) {
+            Some(Action::Call(call)) if !compensation => matches!(call.target, Target::Workflow(_)),
+            _ => false,
+        }
     }
 
     pub(crate) fn is_case(&self) -> bool {
@@ -171,7 +191,7 @@ impl Live {
         let shown = Shown {
             status,
             state: execution.state,
-            paused: false,
+            paused: execution.paused.is_some(),
             active: execution.is_active(),
             findings: execution.finding_count(),
             decided: execution.verdict.is_some(),
@@ -242,7 +262,7 @@ impl Live {
                 key,
                 timeout: spec.timeout,
             }),
-            Target::Workflow(_) => return None,
+            Target::Workflow(name) => Work::Child(self.child(order.id, name, order.input, &order.key)),
         })
     }
 }

@@ -21,6 +21,8 @@ impl Lane {
         self.live.clear();
         self.timers.clear();
         self.inner.clear();
+        self.children.clear();
+        self.child_of.clear();
         self.shards.clear();
         self.parts.board.clear();
         self.refuse_waiting();
