@@ -21,6 +21,7 @@ pub mod execution;
 pub mod expr;
 pub mod fact;
 pub mod schema;
+pub mod trial;
 pub mod value;
 
 pub use case::CaseState;
