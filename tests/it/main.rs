@@ -4,3 +4,4 @@
 mod crash;
 mod real_input;
 mod shapes;
+mod workers;
