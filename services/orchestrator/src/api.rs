@@ -1,6 +1,7 @@
 //! The RPCs: decode, hand on, encode.
 
 mod cases;
+mod dead_letters;
 mod executions;
 mod history;
 mod remediation;
@@ -8,6 +9,7 @@ mod worker;
 mod workflows;
 
 pub(crate) use cases::Cases;
+pub(crate) use dead_letters::DeadLetters;
 pub(crate) use executions::Executions;
 pub(crate) use remediation::Remediation;
 pub(crate) use worker::Workers;

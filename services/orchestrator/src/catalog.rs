@@ -71,6 +71,13 @@ fn entry(descriptor: &MethodDescriptor) -> Option<(String, (Method, MethodSpec))
     Some((name, (method, spec)))
 }
 
+/// The service of the platform that serves a method; empty when none does.
+pub(crate) fn service_of(method: &str) -> &str {
+    let package = method.split('/').next().and_then(|service| service.rsplit_once('.'));
+    let serving = package.and_then(|(package, _)| probity_runtime::edges::edges().serving(package));
+    serving.map_or("", |service| service.name.as_str())
+}
+
 impl Catalog for Contracts {
     fn method(&self, name: &str) -> Option<MethodSpec> {
         self.methods.get(name).map(|(_, spec)| spec.clone())

@@ -21,6 +21,10 @@ pub struct Config {
     pub max_batch: usize,
     /// Most calls to peers at once.
     pub max_calls_in_flight: usize,
+    /// Most open dead letters of a tenant; with as many nothing new is started for it.
+    pub dead_letter_capacity: u64,
+    /// How long requeued and discarded dead letters are kept, in days.
+    pub dead_letter_retention_days: u64,
 }
 
 impl Default for Config {
@@ -32,6 +36,8 @@ impl Default for Config {
             queue: 8_192,
             max_batch: 256,
             max_calls_in_flight: 256,
+            dead_letter_capacity: 100_000,
+            dead_letter_retention_days: 30,
         }
     }
 }
@@ -47,7 +53,9 @@ impl ServiceConfig for Config {
         at_least("lease_ttl_ms", self.lease_ttl_ms, 500)?;
         at_least("queue", self.queue as u64, 1)?;
         at_least("max_batch", self.max_batch as u64, 1)?;
-        at_least("max_calls_in_flight", self.max_calls_in_flight as u64, 1)
+        at_least("max_calls_in_flight", self.max_calls_in_flight as u64, 1)?;
+        at_least("dead_letter_capacity", self.dead_letter_capacity, 1)?;
+        at_least("dead_letter_retention_days", self.dead_letter_retention_days, 1)
     }
 }
 
@@ -62,6 +70,8 @@ mod tests {
             assert!(config.validate().is_err_and(|why| why.contains(part)));
         };
         check(Config { lease_ttl_ms: 0, ..Config::default() }, "lease_ttl_ms");
+        check(Config { dead_letter_capacity: 0, ..Config::default() }, "dead_letter_capacity");
+        check(Config { dead_letter_retention_days: 0, ..Config::default() }, "retention_days");
         check(Config { queue: 0, ..Config::default() }, "queue");
         check(Config { replica: String::new(), ..Config::default() }, "replica");
     }

@@ -1,6 +1,8 @@
 //! Between messages and the core: decoding with every input limit, and the case
 //! as it is read.
 
+pub(crate) mod dead_letters;
+
 use crate::error::Error;
 use crate::lane::Live;
 use crate::store::{StoredDefinition, View};

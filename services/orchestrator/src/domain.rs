@@ -1,4 +1,6 @@
-//! What is pure here: the audit events of a turn, and who owns which shards.
+//! What is pure here: the audit events of a turn, its dead letters, and who owns
+//! which shards.
 
 pub(crate) mod audit;
+pub(crate) mod dead_letters;
 pub(crate) mod ownership;

@@ -30,6 +30,18 @@ pub(crate) enum Error {
     /// A definition was refused.
     #[error("the definition is refused: {0}")]
     Definition(DefinitionError),
+    /// There is no such dead letter for this tenant.
+    #[error("there is no dead letter {0}")]
+    NoLetter(String),
+    /// The dead letter is not open any more.
+    #[error("the dead letter {name} is {state} and not open any more; nothing changed")]
+    LetterClosed { name: String, state: &'static str },
+    /// The tenant has as many open dead letters as it may have.
+    #[error(
+        "{open} dead letters of this tenant are open, and at most {capacity} may be: nothing new is started \
+         until some are requeued or discarded; what runs goes on"
+    )]
+    LettersFull { open: i64, capacity: i64 },
     /// The core refused an event.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -71,6 +83,9 @@ impl From<Error> for Fault {
             }
             Error::WrongDefinition(why) => Self::invalid("ORC-0012", "definition", why),
             Error::NoDefinition(_) => Self::new(FaultKind::NotFound, "ORC-0003", text),
+            Error::NoLetter(_) => Self::new(FaultKind::NotFound, "ORC-0040", text),
+            Error::LettersFull { .. } => Self::new(FaultKind::Overloaded, "ORC-0041", text),
+            Error::LetterClosed { .. } => Self::new(FaultKind::WrongState, "ORC-0042", text),
             Error::Definition(error) => {
                 let field = if error.line == 0 {
                     "source".to_owned()

@@ -26,6 +26,7 @@ use crate::definitions::Definitions;
 use crate::dispatch::{Child, Dispatcher, Finished, OrderId, Work as ToDo};
 use crate::domain::ownership::{SHARDS, id_in, shard_of};
 use crate::error::Error;
+use crate::letters::Keeper;
 use crate::metrics::Metrics;
 use crate::store::{Batch, Opened, Place, Store};
 use crate::tasks::{self, Board};
@@ -67,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) definitions: Definitions,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) board: Board,
+    pub(crate) letters: Keeper,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -274,6 +276,10 @@ impl Lane {
             let _ = start.reply.send(Err(Error::Away("this replica has no shards yet".to_owned())));
             return;
         }
+        if let Err(full) = self.parts.letters.admit(&start.ctx.tenant) {
+            let _ = start.reply.send(Err(full));
+            return;
+        }
         let id = id_in(&self.shards, fastrand::usize(..));
         let opening = start.named(id);
         self.begin_execution(id, start.definition, opening, &start.ctx, work);
@@ -432,6 +438,7 @@ impl Lane {
             self.parts.metrics.batch.observe(turns.len() as f64);
             self.place.after += i64::try_from(turns.len()).unwrap_or(0);
             recall.extend(turns.iter().filter(|turn| turn.takes_back()).map(|turn| turn.execution));
+            self.parts.letters.note(&turns);
             self.handle.committed(turns);
         }
         for id in &left_out {

@@ -21,6 +21,7 @@ mod dispatch;
 mod domain;
 mod error;
 mod lane;
+mod letters;
 mod metrics;
 mod store;
 mod tasks;
@@ -29,12 +30,14 @@ pub use catalog::Contracts;
 pub use config::Config;
 pub use definitions::SHIPPED;
 
-use api::{Cases, Executions, Remediation, Workers, Workflows};
+use api::{Cases, DeadLetters, Executions, Remediation, Workers, Workflows};
 use definitions::Definitions;
 use dispatch::Dispatcher;
 use lane::{Lane, Parts};
+use letters::Keeper;
 use metrics::Metrics;
 use probity_proto::orchestrator::case_service_server::CaseServiceServer;
+use probity_proto::orchestrator::dead_letter_service_server::DeadLetterServiceServer;
 use probity_proto::orchestrator::execution_service_server::ExecutionServiceServer;
 use probity_proto::orchestrator::remediation_service_server::RemediationServiceServer;
 use probity_proto::orchestrator::worker_service_server::WorkerServiceServer;
@@ -48,6 +51,7 @@ use tonic::service::Routes;
 /// The service.
 pub struct Orchestrator {
     cases: Cases,
+    dead_letters: DeadLetters,
     executions: Executions,
     workers: Workers,
     workflows: Workflows,
@@ -67,11 +71,13 @@ impl Service for Orchestrator {
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let dispatcher = Dispatcher::new(setup, contracts, metrics.clone(), config.max_calls_in_flight);
         let board = Board::new(clock.clone(), metrics.clone());
+        let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         let parts = Parts {
             store: store.clone(),
             definitions: definitions.clone(),
             dispatcher,
             board: board.clone(),
+            letters: letters.clone(),
             clock: clock.clone(),
             metrics,
         };
@@ -80,9 +86,11 @@ impl Service for Orchestrator {
         setup.relay(Arc::new(JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent())));
         setup.spawn("lane", |stop| lane.run(stop));
         let (watched, answered) = (board.clone(), handle.clone());
+        setup.spawn("dead letters", |stop| letters.run(stop));
         setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
         Ok(Self {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone()),
+            dead_letters: DeadLetters::new(store.clone(), handle.clone(), clock.clone()),
             executions: Executions::new(store.clone(), handle.clone(), definitions.clone(), clock.clone()),
             workers: Workers::new(handle.clone(), board),
             workflows: Workflows::new(store.clone(), handle, definitions, clock.clone()),
@@ -92,6 +100,7 @@ impl Service for Orchestrator {
 
     fn routes(self) -> Routes {
         Routes::new(CaseServiceServer::new(self.cases))
+            .add_service(DeadLetterServiceServer::new(self.dead_letters))
             .add_service(ExecutionServiceServer::new(self.executions))
             .add_service(WorkerServiceServer::new(self.workers))
             .add_service(WorkflowServiceServer::new(self.workflows))

@@ -1,6 +1,8 @@
 //! The metrics of the orchestrator.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// All of them.
 pub(crate) struct Metrics {
@@ -32,6 +34,12 @@ pub(crate) struct Metrics {
     pub(crate) leases_expired: IntCounter,
     /// Shards owned.
     pub(crate) shards: IntGauge,
+    /// Open dead letters, by state.
+    pub(crate) letters: IntGaugeVec,
+    /// How long the oldest of them is open.
+    pub(crate) oldest_letter: IntGauge,
+    /// Finished dead letters deleted after their retention.
+    pub(crate) letters_purged: IntCounter,
 }
 
 impl Metrics {
@@ -65,6 +73,19 @@ impl Metrics {
                 "Tasks whose workers gave no sign of life",
             )?,
             shards: IntGauge::new("orchestrator_shards_owned", "Shards this replica owns, of 256")?,
+            letters: gauges(
+                "dead_letter_queue_depth",
+                "Open dead letters of all tenants, as every replica counts them",
+                "state",
+            )?,
+            oldest_letter: IntGauge::new(
+                "dead_letter_oldest_age_seconds",
+                "How long the oldest open dead letter waits; 0 when none is open",
+            )?,
+            letters_purged: IntCounter::new(
+                "dead_letters_purged_total",
+                "Finished dead letters deleted after their retention",
+            )?,
         };
         registry.register(Box::new(metrics.opened.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
@@ -79,10 +100,17 @@ impl Metrics {
             registry.register(Box::new(counter.clone()))?;
         }
         registry.register(Box::new(metrics.shards.clone()))?;
+        registry.register(Box::new(metrics.letters.clone()))?;
+        registry.register(Box::new(metrics.oldest_letter.clone()))?;
+        registry.register(Box::new(metrics.letters_purged.clone()))?;
         Ok(metrics)
     }
 }
 
 fn counters(name: &str, help: &str, label: &str) -> prometheus::Result<IntCounterVec> {
     IntCounterVec::new(Opts::new(name, help), &[label])
+}
+
+fn gauges(name: &str, help: &str, label: &str) -> prometheus::Result<IntGaugeVec> {
+    IntGaugeVec::new(Opts::new(name, help), &[label])
 }

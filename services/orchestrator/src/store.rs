@@ -4,6 +4,8 @@
 mod actions;
 mod commit;
 mod list;
+mod dead_letters;
+mod listing;
 mod outbox;
 mod ownership;
 mod row;
@@ -11,6 +13,8 @@ mod row;
 pub(crate) use actions::Change;
 pub(crate) use commit::{Batch, Opened, Opening, Place};
 pub(crate) use list::GroupBy;
+pub(crate) use dead_letters::{Letter, LetterId, Open as OpenLetters, Review, schema as letter_schema};
+pub(crate) use listing::{Asked, Listing, predicate};
 pub(crate) use outbox::{JournalOutbox, Recent};
 pub(crate) use row::{ExecutionRow, View};
 
@@ -24,8 +28,10 @@ use probity_types::id::{CaseId, ExecutionId};
 use std::sync::Arc;
 
 /// The tables.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") },
+    Migration { version: 2, name: "dead_letters", sql: include_str!("../migrations/0002_dead_letters.sql") },
+];
 
 const JOURNAL: &str = "execution, tenant, first_fact, time_us, actor, request_id, trace_id, facts";
 
@@ -227,6 +233,7 @@ fn read_turn(row: &Row) -> Result<StoredTurn, Error> {
         facts,
         json,
         chain: [0; 32],
+        letters: Vec::new(),
     })
 }
 

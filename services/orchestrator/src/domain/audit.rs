@@ -1,5 +1,6 @@
 //! From facts to audit events.
 
+use super::dead_letters::Change;
 use probity_engine::Fact;
 use probity_types::id::ExecutionId;
 use probity_types::{AuditEvent, Micros};
@@ -28,6 +29,8 @@ pub(crate) struct StoredTurn {
     pub(crate) json: String,
     /// Hash over all facts of the execution up to here: see [`chain`].
     pub(crate) chain: [u8; 32],
+    /// What it changes among the dead letters; empty when it was read back.
+    pub(crate) letters: Vec<Change>,
 }
 
 /// The running hash of a history: SHA-256 of the hash before it and the stored
@@ -141,6 +144,7 @@ mod tests {
             facts,
             json: String::new(),
             chain: [0; 32],
+            letters: Vec::new(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! An execution in memory, with what its turns and calls need around it.
 
+use crate::catalog::service_of;
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::dispatch::{Call, Task, Work};
 use crate::domain::audit::{StoredTurn, chain};
+use crate::domain::dead_letters::Letters;
 use crate::error::Error;
 use crate::store::{ExecutionRow, Store, View};
 use probity_engine::definition::{Action, CallSpec, Target};
@@ -33,6 +35,7 @@ pub(crate) struct Live {
     request_id: String,
     trace_id: String,
     chain: [u8; 32],
+    letters: Letters,
     /// What its row says; none when it has no row yet.
     shown: Option<Shown>,
 }
@@ -73,6 +76,7 @@ impl Live {
             request_id: ctx.request_id.clone(),
             trace_id: ctx.trace_id.clone(),
             chain: [0; 32],
+            letters: Letters::default(),
             shown: None,
         }
     }
@@ -114,6 +118,7 @@ impl Live {
             request_id: first.request_id.clone(),
             trace_id: first.trace_id.clone(),
             chain: turns.iter().fold([0; 32], |before, turn| chain(&before, &turn.json)),
+            letters: Letters::replay(facts.iter().map(|(_, fact)| fact)),
             shown: None,
         };
         Ok((live, facts))
@@ -157,6 +162,7 @@ impl Live {
             .map_err(|e| Error::Journal { case: self.id.to_string(), why: e.to_string() })?;
         self.chain = chain(&self.chain, &json);
         self.updated = time;
+        let letters = self.letters.take(&facts, &self.execution, service_of);
         let case = if self.is_case() { self.execution.opening.name.clone() } else { String::new() };
         let own = |of_by: Option<&str>, own: &str| of_by.unwrap_or(own).to_owned();
         Ok(StoredTurn {
@@ -171,6 +177,7 @@ impl Live {
             facts,
             json,
             chain: self.chain,
+            letters,
         })
     }
 

@@ -1,8 +1,8 @@
 //! The one transaction of the lane: everything a batch of turns changed, or
 //! nothing of it. What fences a stale owner is written in [`super::ownership`].
 
-use super::Store;
 use super::row::ExecutionRow;
+use super::{Store, dead_letters};
 use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use probity_storage::idempotency::{self, Scope};
@@ -84,6 +84,7 @@ async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, 
     insert_turns(tx, &turns, place).await?;
     let rows: Vec<_> = batch.rows.iter().filter(|row| !left_out.contains(&row.id)).collect();
     upsert_rows(tx, &rows).await?;
+    dead_letters::write(tx, &turns).await?;
     Ok(opened)
 }
 
@@ -140,4 +141,13 @@ async fn upsert_rows(tx: &mut Tx, rows: &[&ExecutionRow]) -> Result<(), Error> {
     let rows: Vec<_> = rows.iter().map(|row| row.values()).collect();
     tx.execute_many(UPSERT_ROW, rows).await?;
     Ok(())
+}
+
+pub(super) fn insert(into: &str, rows: usize, columns: usize) -> String {
+    let row = |r: usize| {
+        let places: Vec<_> = (1..=columns).map(|c| format!("${}", r * columns + c)).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<_> = (0..rows).map(row).collect();
+    format!("INSERT INTO {into} VALUES {}", rows.join(", "))
 }

@@ -120,6 +120,15 @@ impl World {
     }
 
     pub async fn start(self: &Arc<Self>, dir: Option<std::path::PathBuf>) -> Harness {
+        self.start_with(dir, &[]).await
+    }
+
+    /// With keys of the configuration of the orchestrator.
+    pub async fn start_with(
+        self: &Arc<Self>,
+        dir: Option<std::path::PathBuf>,
+        set: &[(&'static str, &str)],
+    ) -> Harness {
         let mut builder = Harness::builder()
             .peer("intake", self.intake().routes())
             .peer("anti-corruption", self.anti_corruption().routes())
@@ -128,6 +137,9 @@ impl World {
             .peer("audit-aggregator", self.audit().routes());
         if let Some(dir) = dir {
             builder = builder.dir(dir);
+        }
+        for (key, value) in set {
+            builder = builder.set("orchestrator", key, *value);
         }
         builder.start::<Orchestrator>().await
     }
