@@ -10,6 +10,7 @@ mod row;
 pub(crate) use actions::Change;
 pub(crate) use commit::{Batch, Opened, Opening, Place};
 pub(crate) use outbox::{JournalOutbox, Recent};
+pub(crate) use ownership::Lease;
 pub(crate) use row::{ExecutionRow, View};
 
 use crate::domain::audit::{StoredTurn, chain};
