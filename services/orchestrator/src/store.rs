@@ -16,6 +16,7 @@ pub(crate) use list::GroupBy;
 pub(crate) use dead_letters::{Letter, LetterId, Open as OpenLetters, Review, schema as letter_schema};
 pub(crate) use listing::{Asked, Listing, predicate};
 pub(crate) use outbox::{JournalOutbox, Recent};
+pub(crate) use ownership::Lease;
 pub(crate) use row::{ExecutionRow, View};
 
 use crate::domain::audit::{StoredTurn, chain};

@@ -3,7 +3,7 @@
 
 use super::{Backend, Error, Lane, Live, Micros};
 use crate::domain::ownership::{SHARDS, shard_of};
-use crate::store::Place;
+use crate::store::{Lease, Place};
 use probity_types::id::ExecutionId;
 
 impl Lane {
@@ -14,6 +14,10 @@ impl Lane {
 
     fn lease(&self) -> Micros {
         self.parts.clock.now().plus(self.ttl)
+    }
+
+    fn own(&self) -> Lease {
+        Lease { log: self.place.log, until: self.lease() }
     }
 
     /// Begins a log and takes what shards there are for it.
@@ -48,7 +52,7 @@ impl Lane {
         let plan = survey.plan(log, &self.owner, self.alone(), self.parts.clock.now());
         for dead in &plan.seal {
             let Some(row) = survey.logs.iter().find(|l| l.log == *dead) else { continue };
-            if store.seal_log(*dead, log, row.until).await? {
+            if store.seal_log(*dead, self.own(), row.until).await? {
                 tracing::info!(log = dead, owner = %row.owner, "sealed the log of a replica that is gone");
                 self.handle.recent().lock().inherit();
             }
@@ -58,7 +62,7 @@ impl Lane {
             store.release(log, &plan.release).await?;
             tracing::info!(shards = plan.release.len(), "let shards go to other replicas");
         }
-        let claimed = store.claim(log, &plan.claim).await?;
+        let claimed = store.claim(self.own(), &plan.claim).await?;
         if !claimed.is_empty() {
             self.read_back(&claimed).await?;
         }

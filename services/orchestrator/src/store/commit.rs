@@ -70,15 +70,9 @@ impl Store {
 }
 
 async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, Error> {
-    let mut opened = Vec::with_capacity(batch.opens.len());
-    let mut left_out = HashSet::new();
-    for opening in &batch.opens {
-        let outcome = open(tx, batch, opening).await?;
-        if !matches!(outcome, Opened::New) {
-            left_out.insert(opening.execution);
-        }
-        opened.push(outcome);
-    }
+    let opened = open_all(tx, batch).await?;
+    let known = batch.opens.iter().zip(&opened).filter(|(_, outcome)| !matches!(outcome, Opened::New));
+    let left_out: HashSet<ExecutionId> = known.map(|(opening, _)| opening.execution).collect();
     let turns: Vec<&StoredTurn> =
         batch.turns.iter().map(AsRef::as_ref).filter(|t| !left_out.contains(&t.execution)).collect();
     insert_turns(tx, &turns, place).await?;
@@ -88,15 +82,37 @@ async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, 
     Ok(opened)
 }
 
+/// In the order of the keys, so that two replicas with the same keys in another
+/// order wait for each other and not both.
+async fn open_all(tx: &mut Tx, batch: &Batch) -> Result<Vec<Opened>, Error> {
+    let mut order: Vec<usize> = (0..batch.opens.len()).collect();
+    order.sort_by_key(|at| batch.opens[*at].scope.as_ref().map(|s| (&s.tenant, s.operation, &s.key)));
+    let mut opened: Vec<Opened> = batch.opens.iter().map(|_| Opened::New).collect();
+    for at in order {
+        opened[at] = open(tx, batch, &batch.opens[at]).await?;
+    }
+    Ok(opened)
+}
+
 async fn open(tx: &mut Tx, batch: &Batch, opening: &Opening) -> Result<Opened, Error> {
     let Some(scope) = &opening.scope else { return Ok(Opened::New) };
     match idempotency::lookup(tx, scope).await {
         Ok(None) => {
             let now = batch.turns.first().map_or(Micros(0), |t| t.time);
-            idempotency::record(tx, scope, opening.execution.0.as_bytes(), now).await?;
-            Ok(Opened::New)
+            if idempotency::try_record(tx, scope, opening.execution.0.as_bytes(), now).await? {
+                return Ok(Opened::New);
+            }
+            // Another replica took the key between the two statements.
+            found(idempotency::lookup(tx, scope).await)
         }
+        answer => found(answer),
+    }
+}
+
+fn found(answer: Result<Option<Vec<u8>>, probity_storage::Error>) -> Result<Opened, Error> {
+    match answer {
         Ok(Some(id)) => Ok(Opened::Before(super::id(&id)?)),
+        Ok(None) => Err(Error::Away("a key was taken and given back in this moment".to_owned())),
         Err(reused @ probity_storage::Error::KeyReused { .. }) => Ok(Opened::KeyReused(reused)),
         Err(other) => Err(other.into()),
     }

@@ -106,7 +106,9 @@ impl JournalOutbox {
         if seen == marks.seen {
             return Ok(());
         }
-        let sql = "SELECT log, relayed, sealed FROM logs WHERE log = $1 OR heir = $1 ORDER BY log";
+        // The own log may never come to an end: what was inherited goes first.
+        let sql = "SELECT log, relayed, sealed FROM logs WHERE log = $1 OR heir = $1
+             ORDER BY CASE WHEN log = $1 THEN 1 ELSE 0 END, log";
         let rows = self.store.db.query(sql, args![seen.0]).await?;
         marks.seen = seen;
         marks.handed = 0;
