@@ -94,7 +94,7 @@ impl Letters {
             self.moved(fact, &mut |slot, to, note| {
                 changes.push(Change::Left { slot, to, note: note.to_owned() });
             });
-            if let Fact::IncidentOpened { step, reason } = fact {
+            if let Fact::IncidentOpened { step, reason, .. } = fact {
                 let before = facts.get(..at).unwrap_or_default();
                 changes.push(Change::Opened(failure(step, reason, before, execution, service_of).into()));
                 self.open.insert(slot(step));
