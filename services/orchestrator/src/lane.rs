@@ -385,6 +385,8 @@ impl Lane {
                         Ok(stored) => work.add(stored, turn.commands),
                         Err(error) => tracing::error!(execution = %id, %error, "a turn has no stored form"),
                     }
+                } else {
+                    work.command(id, turn.commands);
                 }
                 if let Some(reply) = reply {
                     work.answer(id, reply);

@@ -55,11 +55,16 @@ impl Work {
     pub(super) fn add(&mut self, turn: StoredTurn, commands: Vec<Command>) {
         let id = turn.execution;
         self.turns.push(Arc::new(turn));
-        if !commands.is_empty() {
-            self.commands.push((id, commands));
-        }
+        self.command(id, commands);
         if self.seen.insert(id) {
             self.changed.push(id);
+        }
+    }
+
+    /// What is to be carried out after the commit of everything decided before.
+    pub(super) fn command(&mut self, execution: ExecutionId, commands: Vec<Command>) {
+        if !commands.is_empty() {
+            self.commands.push((execution, commands));
         }
     }
 
@@ -80,7 +85,7 @@ impl Work {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.commands.is_empty()
     }
 
     pub(super) fn visit(&mut self, execution: ExecutionId) {
