@@ -44,11 +44,14 @@ impl Work {
     }
 
     pub(super) fn add(&mut self, case: CaseId, turn: StoredTurn, commands: Vec<Command>) {
+        // An alarm may have to be set anew although nothing was decided.
+        if !commands.is_empty() {
+            self.commands.push((case, commands));
+        }
         if turn.facts.is_empty() {
             return;
         }
         self.turns.push(turn);
-        self.commands.push((case, commands));
         if self.seen.insert(case) {
             self.changed.push(case);
         }
@@ -67,7 +70,7 @@ impl Work {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0 && !self.renew
+        self.len() == 0 && self.commands.is_empty() && !self.renew
     }
 
     /// What to store. The cases are read off the executions as they are now.
