@@ -5,11 +5,10 @@
 //! The invariants are those of `check_fact`, `check_state` and `check_end`.
 
 use fastrand::Rng;
-use probity_engine::definition::Action;
 use probity_engine::execution::{Execution, StepState};
 use probity_engine::{
     CallFailure, CaseState, Command, Definition, Disposition, Event, Fact, Opening, Refusal, Status,
-    StepStatus, Target, Turn,
+    StepStatus, Turn,
 };
 use probity_types::{Micros, Role, Roles};
 use serde_json::{Value, json};
@@ -109,7 +108,7 @@ impl World {
 
     fn check_fact(&self, fact: &Fact) {
         let facts = || self.journal.iter().map(|(_, fact)| fact);
-        let last_rerun = facts().rposition_of(|f| matches!(f, Fact::Rerun { .. }));
+        let last_rerun = self.journal.iter().rposition(|(_, f)| matches!(f, Fact::Rerun { .. }));
         let since_rerun = || facts().skip(last_rerun.map_or(0, |at| at + 1));
         if !matches!(fact, Fact::Rerun { .. }) {
             let ended = since_rerun().any(|f| matches!(f, Fact::Ended { .. }));
@@ -207,7 +206,7 @@ impl World {
             let started = !matches!(step.status, StepStatus::Blocked | StepStatus::Skipped);
             let ready = self.definition.steps[index].needs.iter().all(|n| {
                 let before = &self.execution.steps[*n];
-                before.status.is_done() || before.started.is_some() || before.before_was_done()
+                before.status.is_done() || before.started.is_some() || before.output.is_some()
             });
             assert!(!started || ready, "{} started before its needs", self.definition.steps[index].id);
         }
@@ -447,32 +446,6 @@ impl World {
             assert!(spec.compensate.is_none(), "{step} {item:?} was not taken back");
         }
     }
-}
-
-trait PositionOf<'a>: Iterator<Item = &'a Fact> + Sized {
-    fn rposition_of(self, wanted: fn(&Fact) -> bool) -> Option<usize> {
-        self.enumerate().filter(|(_, fact)| wanted(fact)).map(|(at, _)| at).last()
-    }
-}
-
-impl<'a, I: Iterator<Item = &'a Fact>> PositionOf<'a> for I {}
-
-trait WasDone {
-    fn before_was_done(&self) -> bool;
-}
-
-impl WasDone for StepState {
-    fn before_was_done(&self) -> bool {
-        self.output.is_some()
-    }
-}
-
-/// Whether a definition runs others.
-pub fn has_children(definition: &Definition) -> bool {
-    definition.steps.iter().any(|step| match &step.action {
-        Action::Call(call) => matches!(call.target, Target::Workflow(_)),
-        _ => false,
-    })
 }
 
 /// What can be seen of an execution.
