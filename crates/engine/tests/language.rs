@@ -213,5 +213,5 @@ fn new_mistakes_are_told_with_their_place() {
     check(&states("resolved: {due: 1d}"), 6, "stays resolved");
     check(&states("pending: {guard: \"true\"}"), 6, "no way in");
     check(&states("nowhere: {due: 1d}"), 6, "no state");
-    check(&states("validating: {guard: steps.a + 1}"), 6, "");
+    check(&states("validating: {guard: case.kind}"), 6, "true or false");
 }

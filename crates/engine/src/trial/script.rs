@@ -39,7 +39,7 @@ pub struct Scripted {
 
 impl Default for Scripted {
     fn default() -> Self {
-        Self { failures: 0, transient: true, code: "SIM-0001".to_owned(), takes: USUAL_CALL }
+        Self { failures: 0, transient: true, code: "SCRIPTED".to_owned(), takes: USUAL_CALL }
     }
 }
 

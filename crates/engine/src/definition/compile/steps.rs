@@ -9,6 +9,7 @@ use crate::definition::raw::{Raw, RawCall, RawOnError, RawStep, Text, at};
 use crate::definition::{Action, CallSpec, Catalog, Each, OnError, Step};
 use crate::expr::{Scope, Type};
 use probity_types::retry::RetryPolicy;
+use serde_json::json;
 use serde_saphyr::Spanned;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -47,6 +48,8 @@ impl Compiler<'_> {
         let output_schema = keep.keep(output_schema(raw));
         self.warn(raw, action.as_ref(), times);
         let on_error = on_error?;
+        let default_output = self.types.default_output(raw, position);
+        let default_whole = if raw.for_each.is_some() { json!([]) } else { default_output.clone() };
         Some(Step {
             id: raw.id.value.clone(),
             state: state?,
@@ -63,7 +66,8 @@ impl Compiler<'_> {
             aside: self.aside(position, on_error),
             compensate: compensate?,
             output_schema: output_schema?,
-            default_output: self.types.default_output(raw, position).into(),
+            default_output: default_output.into(),
+            default_whole: default_whole.into(),
         })
     }
 
