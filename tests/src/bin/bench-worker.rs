@@ -64,6 +64,11 @@ async fn main() {
     }
     println!("READY");
     let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("signals");
-    let summary = worker.run(async move { let _ = end.recv().await; }).await.expect("the worker's work");
+    let summary = worker
+        .run(async move {
+            let _ = end.recv().await;
+        })
+        .await
+        .expect("the worker's work");
     println!("{summary:?}");
 }
