@@ -19,6 +19,12 @@ pub(crate) fn stack(caller: &'static str, callee: &'static str, transport: BoxGr
     boxed(callee, settings().layer().layer(BoxGrpcService::new(attempt)))
 }
 
+/// The out-bound side of one instance: one attempt, traced.
+pub(crate) fn once(caller: &'static str, callee: &'static str, transport: BoxGrpcService) -> BoxGrpcService {
+    let attempt = tower::service_fn(move |request| attempt(caller, callee, transport.clone(), request));
+    boxed(callee, BoxGrpcService::new(attempt))
+}
+
 /// Callers set deadlines of their own; the longest of a step is an hour. A peer that restarts is back within a second or two; what takes longer is
 /// the business of the workflow's own retries, which survive a crash.
 fn settings() -> ClientSettings {

@@ -24,6 +24,7 @@ pub struct HarnessBuilder {
     peers: Vec<(&'static str, Routes)>,
     set: Vec<(&'static str, &'static str, String)>,
     dir: Option<std::path::PathBuf>,
+    port: u16,
 }
 
 /// A running service under test.
@@ -123,6 +124,13 @@ impl HarnessBuilder {
         self
     }
 
+    /// Listens on this port of the loopback address instead of a free one.
+    #[must_use]
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     /// Starts the service.
     ///
     /// # Panics
@@ -133,7 +141,7 @@ impl HarnessBuilder {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut host = Host::new(HostSettings {
             data_dir: Some(dir.clone()),
-            listen: Some(any),
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))),
             admin_listen: Some(any),
             set: self.set,
             ..HostSettings::default()

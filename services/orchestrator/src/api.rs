@@ -1,7 +1,9 @@
 //! The RPCs: decode, hand on, encode.
 
 mod cases;
+mod end;
 mod executions;
+mod forward;
 mod history;
 mod remediation;
 mod worker;
@@ -9,6 +11,7 @@ mod workflows;
 
 pub(crate) use cases::Cases;
 pub(crate) use executions::Executions;
+pub(crate) use forward::Forward;
 pub(crate) use remediation::Remediation;
 pub(crate) use worker::Workers;
 pub(crate) use workflows::Workflows;

@@ -25,6 +25,7 @@ use crate::dispatch::{Dispatcher, Finished, OrderId, Work as ToDo};
 use crate::domain::ownership::{SHARDS, id_in, shard_of};
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::sabotage::{self, Damage};
 use crate::store::{Batch, Opened, Place, Store};
 use crate::tasks::Board;
 use futures::FutureExt as _;
@@ -232,13 +233,17 @@ impl Lane {
             },
             Message::Answers(answers) => {
                 let whose = answers.tenant.as_deref();
-                for (id, event) in answers.events {
+                let mut moved = Vec::new();
+                for (at, (id, event)) in answers.events.into_iter().enumerate() {
                     let own = |live: &Live| whose.is_none_or(|tenant| live.tenant == tenant);
-                    if self.live.get(&id).is_some_and(own) {
+                    if !self.owns(id) {
+                        moved.push(at);
+                    } else if self.live.get(&id).is_some_and(own) {
                         self.decide(id, event, None, None, work);
                     }
                 }
-                work.acknowledge(answers.acknowledge);
+                let told = answers.acknowledge;
+                work.acknowledge(Box::new(move |durable| told(durable, &moved)));
             }
             Message::AwaitEnd { id, reply } => self.await_end(id, reply).await,
         }
@@ -278,6 +283,10 @@ impl Lane {
 
     /// Answers when the execution has ended, at once if it has.
     async fn await_end(&mut self, id: ExecutionId, reply: Reply) {
+        if !self.owns(id) {
+            let _ = reply.send(Err(Error::Elsewhere(shard_of(id))));
+            return;
+        }
         if !self.live.contains_key(&id) {
             let read = Live::read(&self.parts.store, &self.parts.definitions, id).await;
             match read {
@@ -378,7 +387,11 @@ impl Lane {
         let ends = &self.ends;
         let batch: Arc<Batch> = Arc::new(work.batch(&mut self.live, |id| ends.contains_key(id)));
         let (store, place) = (self.parts.store.clone(), self.place);
+        if sabotage::does(Damage::AckBeforeCommit) {
+            work.answer_early();
+        }
         async move {
+            probity_failpoint::hit("lane.before_commit");
             let outcome = if batch.is_empty() { Ok(Vec::new()) } else { store.commit(batch, place).await };
             (work, outcome)
         }
@@ -390,12 +403,15 @@ impl Lane {
         let opened = match outcome {
             Ok(opened) => opened,
             Err(error) => {
+                self.parts.metrics.fenced.inc_by(u64::from(matches!(error, Error::Fenced)));
                 work.fail(&error.to_string());
                 return Err(error);
             }
         };
+        probity_failpoint::hit("lane.after_commit");
         let Settled { turns, commands, left_out, changed, visited, ended } =
             work.settle(opened, &self.parts.metrics);
+        probity_failpoint::hit("lane.answered");
         if !turns.is_empty() {
             self.parts.metrics.batch.observe(turns.len() as f64);
             self.place.after += i64::try_from(turns.len()).unwrap_or(0);

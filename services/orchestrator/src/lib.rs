@@ -22,6 +22,7 @@ mod domain;
 mod error;
 mod lane;
 mod metrics;
+mod sabotage;
 mod store;
 mod tasks;
 
@@ -29,7 +30,7 @@ pub use catalog::Contracts;
 pub use config::Config;
 pub use definitions::SHIPPED;
 
-use api::{Cases, Executions, Remediation, Workers, Workflows};
+use api::{Cases, Executions, Forward, Remediation, Workers, Workflows};
 use definitions::Definitions;
 use dispatch::Dispatcher;
 use lane::{Lane, Parts};
@@ -81,11 +82,12 @@ impl Service for Orchestrator {
         setup.spawn("lane", |stop| lane.run(stop));
         let watched = board.clone();
         setup.spawn("leases", |stop| tasks::watch_leases(watched, stop));
+        let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter());
         Ok(Self {
-            cases: Cases::new(store.clone(), handle.clone(), definitions.clone()),
-            executions: Executions::new(store.clone(), handle.clone(), definitions.clone()),
+            cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
+            executions: Executions::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
             workers: Workers::new(handle.clone(), board),
-            workflows: Workflows::new(store.clone(), handle, definitions, clock.clone()),
+            workflows: Workflows::new(store.clone(), handle, definitions, clock.clone(), forward),
             remediation: Remediation::new(store, clock),
         })
     }
