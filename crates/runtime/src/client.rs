@@ -37,6 +37,12 @@ pub(crate) fn stack(
     }))
 }
 
+/// The out-bound side of one instance: one attempt, traced.
+pub(crate) fn once(caller: &'static str, callee: &'static str, transport: BoxGrpcService) -> BoxGrpcService {
+    let attempt = tower::service_fn(move |request| attempt(caller, callee, transport.clone(), request));
+    boxed(callee, BoxGrpcService::new(attempt))
+}
+
 async fn attempt(
     caller: &'static str,
     callee: &'static str,

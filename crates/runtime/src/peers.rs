@@ -70,6 +70,22 @@ impl Peers {
         }
     }
 
+    /// The client side of one instance of a service, at its own address, for one
+    /// attempt: whoever asks for a certain instance must choose anew when it is gone.
+    ///
+    /// # Errors
+    /// When the address is none, or `edges.toml` has no such edge.
+    pub(crate) fn client_at(
+        caller: &'static str,
+        callee: &'static str,
+        url: &str,
+    ) -> Result<BoxGrpcService, Fault> {
+        if !edges().allows(caller, callee) {
+            return Err(no_edge(caller, callee));
+        }
+        Ok(client::once(caller, callee, boxed(callee, connect(url)?)))
+    }
+
     fn find(&self, callee: &'static str) -> Result<BoxGrpcService, Fault> {
         if let Some(service) = self.0.local.read().get(callee) {
             return Ok(service.clone());
@@ -89,6 +105,11 @@ fn refusing(callee: &str, why: &str) -> BoxGrpcService {
         let fault = Fault::new(FaultKind::Internal, "RUN-0007", why.clone());
         async move { Ok(status(fault).into_http()) }
     }))
+}
+
+fn no_edge(caller: &str, callee: &str) -> Fault {
+    let why = format!("{caller} may not call {callee}: edges.toml has no such edge");
+    Fault::new(FaultKind::Denied, "RUN-0008", why)
 }
 
 fn default_url(callee: &str) -> Result<String, Fault> {
@@ -138,8 +159,7 @@ impl Lazy {
             return Ok(service.clone());
         }
         if !edges().allows(self.caller, self.callee) {
-            let why = format!("{} may not call {}: edges.toml has no such edge", self.caller, self.callee);
-            return Err(Fault::new(FaultKind::Denied, "RUN-0008", why));
+            return Err(no_edge(self.caller, self.callee));
         }
         let service = self.peers.find(self.callee)?;
         Ok(self.found.get_or_init(|| service).clone())

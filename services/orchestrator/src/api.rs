@@ -2,7 +2,9 @@
 
 mod cases;
 mod dead_letters;
+mod end;
 mod executions;
+mod forward;
 mod history;
 mod remediation;
 mod worker;
@@ -11,6 +13,7 @@ mod workflows;
 pub(crate) use cases::Cases;
 pub(crate) use dead_letters::DeadLetters;
 pub(crate) use executions::Executions;
+pub(crate) use forward::Forward;
 pub(crate) use remediation::Remediation;
 pub(crate) use worker::Workers;
 pub(crate) use workflows::Workflows;

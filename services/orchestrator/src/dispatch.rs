@@ -6,6 +6,7 @@
 
 use crate::catalog::{Contracts, Method};
 use crate::metrics::Metrics;
+use crate::sabotage::{self, Damage};
 use bytes::Bytes;
 use probity_engine::{CallFailure, Event, Parent};
 use probity_proto::{BoxGrpcService, RawCodec};
@@ -148,8 +149,14 @@ impl Dispatcher {
         let method = self.contracts.get(&call.method).ok_or_else(|| unknown(&call.method))?;
         let message = method.encode(&call.input)?;
         let caller = self.caller(call).map_err(failure)?;
-        let sent = caller.by(Deadline::within(call.timeout)).request_with_key(message, &call.key);
+        let sent = caller.clone().by(Deadline::within(call.timeout)).request_with_key(message, &call.key);
+        if sabotage::does(Damage::DoubleEffect) {
+            let again = caller.request_with_key(method.encode(&call.input)?, &format!("{}-again", call.key));
+            let _ = self.send(method, again).await;
+        }
+        probity_failpoint::hit("call.before");
         let answer = tokio::time::timeout(call.timeout, self.send(method, sent)).await;
+        probity_failpoint::hit("call.after");
         method.decode(answer.map_err(|_| too_slow(call))??)
     }
 

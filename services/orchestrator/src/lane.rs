@@ -28,6 +28,7 @@ use crate::domain::ownership::{SHARDS, id_in, shard_of};
 use crate::error::Error;
 use crate::letters::Keeper;
 use crate::metrics::Metrics;
+use crate::sabotage::{self, Damage};
 use crate::store::{Batch, Opened, Place, Store};
 use crate::tasks::{self, Board};
 use futures::FutureExt as _;
@@ -259,13 +260,17 @@ impl Lane {
             },
             Message::Answers(answers) => {
                 let whose = answers.tenant.as_deref();
-                for (id, event) in answers.events {
+                let mut moved = Vec::new();
+                for (at, (id, event)) in answers.events.into_iter().enumerate() {
                     let own = |live: &Live| whose.is_none_or(|tenant| live.tenant == tenant);
-                    if self.live.get(&id).is_some_and(own) {
+                    if !self.owns(id) {
+                        moved.push(at);
+                    } else if self.live.get(&id).is_some_and(own) {
                         self.decide(id, event, None, None, work);
                     }
                 }
-                work.acknowledge(answers.acknowledge);
+                let told = answers.acknowledge;
+                work.acknowledge(Box::new(move |durable| told(durable, &moved)));
             }
             Message::AwaitEnd { id, reply } => self.await_end(id, reply).await,
         }
@@ -315,6 +320,10 @@ impl Lane {
 
     /// Answers when the execution has ended, at once if it has.
     async fn await_end(&mut self, id: ExecutionId, reply: Reply) {
+        if !self.owns(id) {
+            let _ = reply.send(Err(Error::Elsewhere(shard_of(id))));
+            return;
+        }
         if !self.live.contains_key(&id) {
             let read = Live::read(&self.parts.store, &self.parts.definitions, id).await;
             match read {
@@ -417,7 +426,11 @@ impl Lane {
         let ends = &self.ends;
         let batch: Arc<Batch> = Arc::new(work.batch(&mut self.live, |id| ends.contains_key(id)));
         let (store, place) = (self.parts.store.clone(), self.place);
+        if sabotage::does(Damage::AckBeforeCommit) {
+            work.answer_early();
+        }
         async move {
+            probity_failpoint::hit("lane.before_commit");
             let outcome = if batch.is_empty() { Ok(Vec::new()) } else { store.commit(batch, place).await };
             (work, outcome)
         }
@@ -429,12 +442,15 @@ impl Lane {
         let opened = match outcome {
             Ok(opened) => opened,
             Err(error) => {
+                self.parts.metrics.fenced.inc_by(u64::from(matches!(error, Error::Fenced)));
                 work.fail(&error.to_string());
                 return Err(error);
             }
         };
+        probity_failpoint::hit("lane.after_commit");
         let Settled { turns, commands, left_out, changed, visited, ended } =
             work.settle(opened, &self.parts.metrics);
+        probity_failpoint::hit("lane.answered");
         let mut recall = Vec::new();
         if !turns.is_empty() {
             self.parts.metrics.batch.observe(turns.len() as f64);

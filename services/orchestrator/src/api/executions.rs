@@ -5,6 +5,7 @@ mod reads;
 mod starts;
 
 use super::history::{self, Events};
+use super::Forward;
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
@@ -24,6 +25,7 @@ pub(crate) struct Executions {
     lane: Handle,
     definitions: Definitions,
     clock: Arc<dyn Clock>,
+    forward: Forward,
 }
 
 impl Executions {
@@ -32,8 +34,9 @@ impl Executions {
         lane: Handle,
         definitions: Definitions,
         clock: Arc<dyn Clock>,
+        forward: Forward,
     ) -> Self {
-        Self { store, lane, definitions, clock }
+        Self { store, lane, definitions, clock, forward }
     }
 
     /// The execution without its steps.
@@ -112,7 +115,9 @@ impl ExecutionService for Executions {
         request: Request<CancelExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let execution = self.cancel(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        self.forward
+            .answer(&request, "/probity.orchestrator.v1.ExecutionService/CancelExecution", execution)
+            .await
     }
 
     async fn pause_execution(
@@ -120,7 +125,8 @@ impl ExecutionService for Executions {
         request: Request<PauseExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let execution = self.pause(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let path = "/probity.orchestrator.v1.ExecutionService/PauseExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn resume_execution(
@@ -128,7 +134,8 @@ impl ExecutionService for Executions {
         request: Request<ResumeExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let execution = self.resume(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let path = "/probity.orchestrator.v1.ExecutionService/ResumeExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn rerun_execution(
@@ -136,7 +143,8 @@ impl ExecutionService for Executions {
         request: Request<RerunExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let execution = self.rerun(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let path = "/probity.orchestrator.v1.ExecutionService/RerunExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn decide_execution(
@@ -144,7 +152,8 @@ impl ExecutionService for Executions {
         request: Request<DecideExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let execution = self.decide(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let path = "/probity.orchestrator.v1.ExecutionService/DecideExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn delegate_approval(
@@ -152,7 +161,8 @@ impl ExecutionService for Executions {
         request: Request<DelegateApprovalRequest>,
     ) -> Result<Response<Execution>, Status> {
         let execution = self.delegate(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let path = "/probity.orchestrator.v1.ExecutionService/DelegateApproval";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn edit_step_input(
@@ -160,7 +170,8 @@ impl ExecutionService for Executions {
         request: Request<EditStepInputRequest>,
     ) -> Result<Response<Execution>, Status> {
         let execution = self.edit(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let path = "/probity.orchestrator.v1.ExecutionService/EditStepInput";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn batch_executions(
@@ -177,7 +188,8 @@ impl ExecutionService for Executions {
     ) -> Result<Response<Execution>, Status> {
         let key = request.idempotency_key();
         let execution = self.signal(request.ctx()?, key, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let path = "/probity.orchestrator.v1.ExecutionService/SignalExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn fork_execution(

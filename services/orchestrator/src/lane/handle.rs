@@ -1,6 +1,5 @@
 //! The way to the lane.
 
-use super::work::Acknowledge;
 use crate::domain::audit::StoredTurn;
 use crate::domain::ownership::Survey;
 use crate::error::Error;
@@ -79,8 +78,12 @@ pub(crate) struct Answers {
     /// Whose worker it is; absent for one that works for everybody.
     pub(crate) tenant: Option<String>,
     pub(crate) events: Vec<(ExecutionId, Event)>,
-    pub(crate) acknowledge: Acknowledge,
+    pub(crate) acknowledge: Told,
 }
+
+/// Told whether the events are durable, and which of them, by their place, are for
+/// executions that another replica has now: they were not taken.
+pub(crate) type Told = Box<dyn FnOnce(bool, &[usize]) + Send>;
 
 impl Start {
     pub(super) fn named(&self, id: ExecutionId) -> Opening {
@@ -102,7 +105,7 @@ impl Message {
             Self::Person(deed) => deed.reply.send(away()),
             Self::AwaitEnd { reply, .. } => reply.send(away()),
             Self::Answers(answers) => {
-                (answers.acknowledge)(false);
+                (answers.acknowledge)(false, &[]);
                 Ok(())
             }
         };

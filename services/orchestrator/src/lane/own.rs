@@ -47,7 +47,10 @@ impl Lane {
             return Ok(());
         }
         let (store, log) = (self.parts.store.clone(), self.place.log);
-        store.renew_log(log, self.lease()).await?;
+        if let Err(error) = store.renew_log(log, self.lease()).await {
+            self.parts.metrics.fenced.inc_by(u64::from(matches!(error, Error::Fenced)));
+            return Err(error);
+        }
         let survey = store.survey().await?;
         let plan = survey.plan(log, &self.owner, self.alone(), self.parts.clock.now());
         for dead in &plan.seal {
@@ -64,6 +67,7 @@ impl Lane {
         }
         let claimed = store.claim(self.own(), &plan.claim).await?;
         if !claimed.is_empty() {
+            probity_failpoint::hit("own.claimed");
             self.read_back(&claimed).await?;
         }
         self.parts.metrics.shards.set(i64::try_from(self.shards.len()).unwrap_or(0));

@@ -6,6 +6,7 @@
 
 use super::Store;
 use crate::domain::audit::StoredTurn;
+use crate::sabotage::{self, Damage};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use probity_runtime::Outbox;
@@ -156,6 +157,9 @@ impl JournalOutbox {
             let mut events = Vec::new();
             for (position, turn) in &turns {
                 mark.read = *position;
+                if sabotage::does(Damage::DropOutbox) && position % 7 == 0 {
+                    continue;
+                }
                 events.extend(turn.events().map(|event| (*position, event)));
                 if events.len() >= limit as usize {
                     break;

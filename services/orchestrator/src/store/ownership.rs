@@ -14,6 +14,7 @@
 use super::Store;
 use crate::domain::ownership::{Log, Survey};
 use crate::error::Error;
+use crate::sabotage::{self, Damage};
 use probity_storage::{Backend, Row, Tx, args};
 use probity_types::Micros;
 
@@ -140,7 +141,8 @@ impl Store {
 
 async fn renew(tx: &mut Tx, log: i64, until: Micros) -> Result<(), Error> {
     let sql = "UPDATE logs SET until_us = $1 WHERE log = $2 AND sealed = 0";
-    if tx.execute(sql, args![until.0, log]).await? == 1 { Ok(()) } else { Err(Error::Fenced) }
+    let renewed = tx.execute(sql, args![until.0, log]).await? == 1;
+    if renewed || sabotage::does(Damage::SkipFencing) { Ok(()) } else { Err(Error::Fenced) }
 }
 
 async fn seal(tx: &mut Tx, dead: i64, me: Lease, seen: Micros) -> Result<bool, Error> {

@@ -1,6 +1,7 @@
 //! How executions begin: from nothing, or from the results of another.
 
 use super::Executions;
+use crate::api::end;
 use crate::convert;
 use crate::error::Error;
 use crate::lane::{Answer, Fork, Message, Start, answered};
@@ -12,6 +13,7 @@ use probity_types::Ctx;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 impl Executions {
     pub(super) async fn start(
@@ -49,14 +51,22 @@ impl Executions {
         };
         match (self.lane.ask(start).await?, wait) {
             (Answer::View(view), None) => plain(view),
-            (Answer::View(begun), Some(wait)) => match tokio::time::timeout(wait, answered(ended)).await {
-                Ok(Ok(Answer::View(view))) => plain(view),
-                Ok(Ok(Answer::Before(_))) | Ok(Err(_)) | Err(_) => self.now(ctx, begun).await,
-            },
+            (Answer::View(begun), Some(wait)) => {
+                let over = Instant::now() + wait;
+                match tokio::time::timeout_at(over, answered(ended)).await {
+                    Ok(Ok(Answer::View(view))) => plain(view),
+                    Ok(Ok(Answer::Before(_))) | Err(_) => self.now(ctx, begun, None).await,
+                    // It moved to another replica, or is read back: it goes on.
+                    Ok(Err(_)) => self.now(ctx, begun, Some(over)).await,
+                }
+            }
             (Answer::Before(id), None) => self.shown(ctx, id).await,
             (Answer::Before(id), Some(wait)) => {
-                let end = self.lane.ask(|reply| Message::AwaitEnd { id, reply });
-                let _ = tokio::time::timeout(wait, end).await;
+                let over = Instant::now() + wait;
+                let ended = self.lane.ask(|reply| Message::AwaitEnd { id, reply });
+                if let Ok(Err(_)) = tokio::time::timeout_at(over, ended).await {
+                    end::reached(&self.store, &ctx.tenant, id, over).await?;
+                }
                 self.shown(ctx, id).await
             }
         }
@@ -89,10 +99,14 @@ impl Executions {
         }
     }
 
-    /// The execution as it stands when its end was waited for in vain.
-    async fn now(&self, ctx: &Ctx, begun: View) -> Result<Execution, Error> {
-        let begun = plain(begun)?;
-        self.shown(ctx, convert::execution_id("name", &begun.name)?).await
+    /// The execution as it stands when its end was waited for in vain, or at the
+    /// latest then.
+    async fn now(&self, ctx: &Ctx, begun: View, over: Option<Instant>) -> Result<Execution, Error> {
+        let id = convert::execution_id("name", &plain(begun)?.name)?;
+        if let Some(over) = over {
+            end::reached(&self.store, &ctx.tenant, id, over).await?;
+        }
+        self.shown(ctx, id).await
     }
 }
 
