@@ -90,8 +90,13 @@ impl Service for Orchestrator {
         setup.spawn("dead letters", |stop| letters.run(stop));
         setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
         let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter());
-        let executions =
-            Executions::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), forward.clone());
+        let executions = Executions::new(
+            store.clone(),
+            handle.clone(),
+            definitions.clone(),
+            clock.clone(),
+            forward.clone(),
+        );
         Ok(Self {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
             dead_letters: DeadLetters::new(store.clone(), handle.clone(), clock.clone()),

@@ -3,8 +3,8 @@
 
 mod actions;
 mod commit;
-mod list;
 mod dead_letters;
+mod list;
 mod listing;
 mod outbox;
 mod ownership;
@@ -12,8 +12,8 @@ mod row;
 
 pub(crate) use actions::Change;
 pub(crate) use commit::{Batch, Opened, Opening, Place};
-pub(crate) use list::GroupBy;
 pub(crate) use dead_letters::{Letter, LetterId, Open as OpenLetters, Review, schema as letter_schema};
+pub(crate) use list::GroupBy;
 pub(crate) use listing::{Asked, Listing, predicate};
 pub(crate) use outbox::{JournalOutbox, Recent};
 pub(crate) use ownership::Lease;

@@ -33,8 +33,12 @@ impl Desk {
         self.seen.lock().unwrap().push(format!("{} {}", task.r#type, key));
         let token = task.token.clone();
         if self.broken.lock().unwrap().contains(&task.r#type) {
-            let failure =
-                TaskFailure { code: "BROKEN".into(), message: "no".into(), permanent: true, retry_after_ms: 0 };
+            let failure = TaskFailure {
+                code: "BROKEN".into(),
+                message: "no".into(),
+                permanent: true,
+                retry_after_ms: 0,
+            };
             return TaskResult { token, failure: Some(failure), ..TaskResult::default() };
         }
         let input: Json = serde_json::from_slice(&task.input).unwrap();
@@ -180,8 +184,7 @@ async fn an_error_takes_another_way() {
     let name = setting.start("routed", &json!({})).await;
     let done = setting.reach(&name, ExecutionStatus::Completed).await;
     assert_eq!(step(&done, "ship").status(), StepStatus::Skipped);
-    let types: Vec<_> =
-        setting.desk.seen().iter().map(|s| s.split(' ').next().unwrap().to_owned()).collect();
+    let types: Vec<_> = setting.desk.seen().iter().map(|s| s.split(' ').next().unwrap().to_owned()).collect();
     assert_eq!(types, ["price", "pay", "sorry", "close"]);
 }
 
@@ -202,8 +205,7 @@ async fn what_was_done_is_taken_back_in_reverse() {
     let name = setting.start("undone", &json!({})).await;
     let failed = setting.reach(&name, ExecutionStatus::Failed).await;
     assert!(failed.end_reason.contains("four"), "{}", failed.end_reason);
-    let types: Vec<_> =
-        setting.desk.seen().iter().map(|s| s.split(' ').next().unwrap().to_owned()).collect();
+    let types: Vec<_> = setting.desk.seen().iter().map(|s| s.split(' ').next().unwrap().to_owned()).collect();
     assert_eq!(types, ["one", "two", "three", "four", "undo_three", "undo_two", "undo_one"]);
 }
 
@@ -232,7 +234,8 @@ async fn workflows_start_workflows() {
     let name = setting.start("parent", &json!({})).await;
     let expect = json!({"got": {"l": {"seen": "left"}, "r": {"seen": "right"}}});
     assert_eq!(setting.output(&name).await, expect);
-    let all = setting.executions.list_executions(ListExecutionsRequest::default()).await.unwrap().into_inner();
+    let all =
+        setting.executions.list_executions(ListExecutionsRequest::default()).await.unwrap().into_inner();
     let children: Vec<_> = all.executions.iter().filter(|e| e.parent == name).collect();
     assert_eq!(children.len(), 2);
 }
@@ -315,9 +318,11 @@ async fn only_who_is_asked_decides_and_may_hand_it_on() {
     let name = setting.start("asked", &json!({})).await;
     setting.reach(&name, ExecutionStatus::Waiting).await;
     let as_user = |user: &str| {
-        ExecutionServiceClient::new(
-            setting.harness.client_as(&ctx("t1", &format!("users/{user}"), &[Role::Officer])),
-        )
+        ExecutionServiceClient::new(setting.harness.client_as(&ctx(
+            "t1",
+            &format!("users/{user}"),
+            &[Role::Officer],
+        )))
     };
     let decide = DecideExecutionRequest {
         name: name.clone(),

@@ -4,8 +4,8 @@ mod deeds;
 mod reads;
 mod starts;
 
-use super::history::{self, Events};
 use super::Forward;
+use super::history::{self, Events};
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;

@@ -7,7 +7,7 @@ use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use crate::sabotage::{self, Damage};
 use probity_storage::idempotency::{self, Scope};
-use probity_storage::{Tx, row};
+use probity_storage::{Tx, args, row};
 use probity_types::Micros;
 use probity_types::id::ExecutionId;
 use std::collections::HashSet;
