@@ -154,7 +154,7 @@ impl World {
         self.check_needs();
         self.check_items();
         // Reading everything back is most of the time of a life.
-        if self.journal.len() % 3 == 0 || self.execution.ended.is_some() {
+        if self.journal.len().is_multiple_of(3) || self.execution.ended.is_some() {
             self.check_replay();
         }
     }
