@@ -8,7 +8,7 @@ CARGO ?= cargo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench deny prerequisites
+.PHONY: help demo test check bench bench-workflows deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ check: ## Formatting, tidiness, layers, error pages, contracts, clippy
 bench: ## Measure cases per second and memory on this machine
 	$(CARGO) build --release -p probity-cli -p probity-tests --bins
 	"$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
+
+bench-workflows: ## Our workflows and Restate's, one after the other, with the same driver (ARGS=--quick to try it)
+	$(CARGO) build --release -p probity-cli -p probity-tests --bins
+	"$(CARGO_TARGET_DIR)/release/bench-workflows" $(ARGS)
 
 deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)
 	$(CARGO) deny check

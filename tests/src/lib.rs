@@ -7,6 +7,7 @@
 pub mod checker;
 pub mod load;
 pub mod sandbox;
+pub mod workflows;
 
 pub use load::Load;
 pub use sandbox::{Embedded, Separate};

@@ -12,7 +12,7 @@ pub const PAGES: &str = "docs/errors";
 
 /// Prefixes anybody may use: requests refused alike everywhere, and what the
 /// lower layers answer. Those of services are in `edges.toml`.
-pub(crate) const SHARED: [&str; 3] = ["API", "RUN", "STO"];
+pub(crate) const SHARED: [&str; 4] = ["API", "RES", "RUN", "STO"];
 
 /// Crates that speak for a service: its sans-I/O core.
 const SPEAKS_FOR: [(&str, &str); 1] = [("crates/engine", "ORC")];

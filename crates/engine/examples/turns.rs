@@ -92,7 +92,7 @@ fn run(definition: &Arc<Definition>, opening: Opening, answer: fn(&str) -> Json)
             Some(_) => Event::Woken,
             None if execution.status() == Status::Waiting => {
                 let (actor, note) = ("users/otto".to_owned(), "seen".to_owned());
-                Event::Decide { actor, disposition: Disposition::Confirmed, note }
+                Event::Decide { actor, roles: Roles::default(), disposition: Disposition::Confirmed, note }
             }
             None => {
                 panic!("stuck: {:?}", execution.steps.iter().map(|s| s.status).collect::<Vec<StepStatus>>())

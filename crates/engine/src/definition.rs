@@ -7,21 +7,23 @@
 //! backwards. An accepted [`Definition`] has everything resolved and compiled.
 
 mod compile;
+mod finding;
+mod model;
 mod raw;
 
+pub use finding::{DefinitionError, Finding, Severity};
+pub use model::{
+    Action, ApprovalSpec, CallSpec, Each, Escalation, Guard, OnError, Output, SignalSpec, StateRule, Step,
+    Target, VerdictRule,
+};
+
 use crate::case::CaseState;
-use crate::expr::Expr;
-use crate::fact::Outcome;
 use crate::schema::{InputError, MAX_INPUT, Schema};
 use crate::value::{is_larger, written};
 use probity_types::CaseKind;
-use probity_types::retry::RetryPolicy;
 use prost_reflect::MessageDescriptor;
 use serde_json::Value as Json;
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
 
 /// Largest source in bytes.
 pub const MAX_SOURCE: usize = 256 * 1024;
@@ -72,6 +74,8 @@ pub struct Definition {
     /// How the case ends when every step is done: the first rule that holds.
     /// Empty when it is not a definition for cases.
     pub verdict: Vec<VerdictRule>,
+    /// What holds for the states of a case.
+    pub states: BTreeMap<CaseState, StateRule>,
     /// What an input must look like, when that is said.
     pub input_schema: Option<Schema>,
     /// What an execution that is not a case gives.
@@ -81,126 +85,23 @@ pub struct Definition {
     index: HashMap<String, usize>,
 }
 
-/// What an execution that is not a case gives.
-#[derive(Debug)]
-pub enum Output {
-    /// The value of one expression.
-    One(Expr),
-    /// Named values.
-    Fields(Vec<(String, Expr)>),
-}
-
-/// A step.
-#[derive(Debug)]
-pub struct Step {
-    /// Its identifier.
-    pub id: String,
-    /// The state the case enters when the step starts.
-    pub state: Option<CaseState>,
-    /// Indices of the steps that must be done before.
-    pub needs: Vec<usize>,
-    /// Whether it is done at all; always when absent.
-    pub when: Option<Expr>,
-    /// What it does.
-    pub action: Action,
-    /// When a failed call is tried again.
-    pub retry: RetryPolicy,
-    /// How long one attempt may take.
-    pub timeout: Duration,
-    /// What happens when the attempts are used up.
-    pub on_error: OnError,
-    /// How it is taken back.
-    pub compensate: Option<CallSpec>,
-    /// What an answer must look like, when that is said.
-    pub output_schema: Option<Schema>,
-    /// Its output when it is skipped.
-    pub default_output: Arc<Json>,
-}
-
-/// What a step does.
-#[derive(Debug)]
-pub enum Action {
-    /// Calls a method, or has a worker do a task.
-    Call(CallSpec),
-    /// Ends the execution as failed, for a reason.
-    Fail(Expr),
-    /// Asks people.
-    Approval {
-        /// What is asked.
-        reason: Expr,
-        /// How many must agree; at least one.
-        required: Expr,
-    },
-    /// Waits.
-    Timer(Duration),
-}
-
-/// A call and its message.
-#[derive(Debug)]
-pub struct CallSpec {
-    /// Who does it.
-    pub target: Target,
-    /// The fields of the message.
-    pub input: Vec<(String, Expr)>,
-}
-
-/// Who does what a step asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// A service of the platform: `package.Service/Method`.
-    Method(String),
-    /// A worker that takes tasks from a queue.
-    Task {
-        /// The type of the task.
-        kind: String,
-        /// The queue it waits in.
-        queue: String,
-    },
-    /// Another definition, by its name.
-    Workflow(String),
-}
-
-impl Target {
-    /// How people read it.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Method(name) | Self::Workflow(name) => name,
-            Self::Task { kind, .. } => kind,
-        }
-    }
-}
-
-/// What happens when the attempts of a step are used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnError {
-    /// It waits for a person.
-    #[default]
-    Incident,
-    /// The execution fails; what was done is taken back.
-    Fail,
-    /// The step counts as skipped.
-    Continue,
-}
-
-/// One way to end.
-#[derive(Debug)]
-pub struct VerdictRule {
-    /// When it holds; always when absent.
-    pub when: Option<Expr>,
-    /// How the case ends.
-    pub outcome: Outcome,
-    /// A list of texts.
-    pub reasons: Expr,
-}
-
 impl Definition {
     /// Reads, checks and compiles a definition.
     ///
     /// # Errors
     /// The first thing that is wrong, with its place and the fix.
     pub fn compile(source: &str, catalog: &dyn Catalog) -> Result<Self, DefinitionError> {
-        compile::compile(source, catalog)
+        let (definition, findings) = compile::compile(source, catalog);
+        let first = findings.into_iter().find(|finding| finding.severity == Severity::Error);
+        match (definition, first) {
+            (Some(definition), _) => Ok(definition),
+            (None, Some(first)) => Err(first.at),
+            (None, None) => Err(DefinitionError {
+                line: 0,
+                column: 0,
+                message: "the definition cannot be compiled".to_owned(),
+            }),
+        }
     }
 
     /// Whether it is for cases; plain executions run on the others.
@@ -251,24 +152,9 @@ impl Definition {
     }
 }
 
-/// Why a definition was refused, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DefinitionError {
-    /// Line, from 1; 0 when it concerns the whole.
-    pub line: u64,
-    /// Column, from 1; 0 when it concerns the whole.
-    pub column: u64,
-    /// What is wrong and how to mend it.
-    pub message: String,
+/// Everything that is wrong or doubtful about a source, in its order. A definition
+/// is accepted when none of it is an error.
+#[must_use]
+pub fn lint(source: &str, catalog: &dyn Catalog) -> Vec<Finding> {
+    compile::compile(source, catalog).1
 }
-
-impl fmt::Display for DefinitionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line == 0 {
-            return f.write_str(&self.message);
-        }
-        write!(f, "line {}, column {}: {}", self.line, self.column, self.message)
-    }
-}
-
-impl std::error::Error for DefinitionError {}

@@ -4,6 +4,8 @@
 //! the source of the audit log, and all that is needed to go on after a crash.
 //! Facts are added to, never changed: a new field gets a default.
 
+mod describe;
+
 use crate::case::CaseState;
 use probity_types::CaseKind;
 use serde::{Deserialize, Serialize};
@@ -75,7 +77,7 @@ impl Outcome {
 }
 
 /// How an execution ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
     /// As defined.
@@ -87,6 +89,16 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Its name in stores.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// The state the case ends in.
     #[must_use]
     pub const fn state(self) -> CaseState {
@@ -176,6 +188,9 @@ pub enum Fact {
     StepScheduled {
         /// The step.
         step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         /// Counted from 1.
         attempt: u32,
         /// The message, as JSON.
@@ -186,6 +201,9 @@ pub enum Fact {
     StepCompleted {
         /// The step.
         step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         /// The attempt that answered.
         attempt: u32,
         /// The answer, as JSON.
@@ -196,6 +214,9 @@ pub enum Fact {
     StepFailed {
         /// The step.
         step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         /// The attempt.
         attempt: u32,
         /// Stable code of the failure.
@@ -211,11 +232,99 @@ pub enum Fact {
     StepSkipped {
         /// The step.
         step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         /// Why.
         reason: String,
         /// Who, when a person skipped it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         actor: Option<String>,
+        /// Stable code of the failure, when it failed and the rest goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+    },
+    /// A step failed for good and another goes on instead.
+    #[serde(rename = "step.given_up")]
+    StepGivenUp {
+        /// The step.
+        step: String,
+        /// Stable code of the failure.
+        code: String,
+        /// What went wrong.
+        error: String,
+        /// The step that goes on.
+        handler: String,
+    },
+    /// A step runs for each of a list.
+    #[serde(rename = "step.expanded")]
+    StepExpanded {
+        /// The step.
+        step: String,
+        /// The list, as JSON.
+        items: Arc<Json>,
+    },
+    /// Every item of a step is done.
+    #[serde(rename = "step.collected")]
+    StepCollected {
+        /// The step.
+        step: String,
+    },
+    /// A result was taken over from another execution.
+    #[serde(rename = "step.copied")]
+    StepCopied {
+        /// The step.
+        step: String,
+        /// Whether it was not needed there.
+        skipped: bool,
+        /// The answer, as JSON.
+        output: Arc<Json>,
+        /// `cases/<id>` or `executions/<id>`.
+        from: String,
+    },
+    /// A person changed the message of a step.
+    #[serde(rename = "step.input_edited")]
+    InputEdited {
+        /// The step.
+        step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        /// Who.
+        actor: String,
+        /// The message from now on, as JSON.
+        input: Arc<Json>,
+    },
+    /// A step waits for a signal.
+    #[serde(rename = "signal.awaited")]
+    SignalAwaited {
+        /// The step.
+        step: String,
+        /// Which signal.
+        name: String,
+        /// Until when; for ever when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_us: Option<i64>,
+    },
+    /// A signal came.
+    #[serde(rename = "signal.received")]
+    SignalReceived {
+        /// Chosen by the sender.
+        id: String,
+        /// Which signal.
+        name: String,
+        /// Who sent it.
+        actor: String,
+        /// What it carries, as JSON.
+        payload: Arc<Json>,
+    },
+    /// The step that waits for it took a signal.
+    #[serde(rename = "signal.taken")]
+    SignalTaken {
+        /// The step.
+        step: String,
+        /// The id of the signal.
+        id: String,
     },
     /// A timer runs.
     #[serde(rename = "timer.started")]
@@ -234,6 +343,87 @@ pub enum Fact {
         reason: String,
         /// How many people must agree.
         required: u32,
+        /// `users/<id>` and `roles/<role>`; everybody when empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        assignees: Vec<String>,
+        /// When an answer is due.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due_at_us: Option<i64>,
+    },
+    /// An answer is due soon.
+    #[serde(rename = "approval.reminded")]
+    ApprovalReminded {
+        /// The step.
+        step: String,
+        /// Which reminder it is, from 1.
+        number: u32,
+        /// When the answer is due.
+        due_at_us: i64,
+    },
+    /// Others are asked as well.
+    #[serde(rename = "approval.escalated")]
+    ApprovalEscalated {
+        /// The step.
+        step: String,
+        /// `users/<id>` and `roles/<role>`.
+        to: Vec<String>,
+    },
+    /// A person lets another decide instead.
+    #[serde(rename = "approval.delegated")]
+    ApprovalDelegated {
+        /// The step.
+        step: String,
+        /// Who.
+        actor: String,
+        /// `users/<id>`.
+        to: String,
+    },
+    /// A case should leave its state soon.
+    #[serde(rename = "case.reminder")]
+    CaseReminded {
+        /// The state.
+        state: CaseState,
+        /// Which reminder it is, from 1.
+        number: u32,
+        /// When it should have left.
+        due_at_us: i64,
+    },
+    /// A case should have left its state.
+    #[serde(rename = "case.overdue")]
+    CaseOverdue {
+        /// The state.
+        state: CaseState,
+        /// When it should have left.
+        due_at_us: i64,
+        /// Who is told: `users/<id>` and `roles/<role>`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        to: Vec<String>,
+    },
+    /// A person stopped it from starting anything new.
+    #[serde(rename = "execution.paused")]
+    Paused {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person let it go on.
+    #[serde(rename = "execution.resumed")]
+    Resumed {
+        /// Who.
+        actor: String,
+    },
+    /// A person has a step, and everything after it, done again.
+    #[serde(rename = "execution.rerun")]
+    Rerun {
+        /// The step it begins with.
+        step: String,
+        /// Every step that is done again.
+        steps: Vec<String>,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
     },
     /// A person answered.
     #[serde(rename = "approval.given")]
@@ -252,6 +442,9 @@ pub enum Fact {
     IncidentOpened {
         /// The step.
         step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         /// What went wrong.
         reason: String,
     },
@@ -260,6 +453,9 @@ pub enum Fact {
     IncidentRetried {
         /// The step.
         step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         /// Who.
         actor: String,
     },
@@ -279,6 +475,9 @@ pub enum Fact {
     CompensationScheduled {
         /// The step.
         step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         /// Counted from 1.
         attempt: u32,
         /// The message, as JSON.
@@ -289,12 +488,18 @@ pub enum Fact {
     CompensationCompleted {
         /// The step.
         step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
     },
     /// Taking back failed.
     #[serde(rename = "compensation.attempt_failed")]
     CompensationFailed {
         /// The step.
         step: String,
+        /// The item, when the step runs for each of a list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         /// The attempt.
         attempt: u32,
         /// What went wrong.
@@ -326,111 +531,4 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output: Option<Arc<Json>>,
     },
-}
-
-impl Fact {
-    /// The tag: the `type` of the history event.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::CaseOpened { .. } => "case.opened",
-            Self::ExecutionStarted { .. } => "execution.started",
-            Self::CaseMoved { .. } => "case.transition",
-            Self::StepScheduled { .. } => "step.scheduled",
-            Self::StepCompleted { .. } => "step.completed",
-            Self::StepFailed { .. } => "step.attempt_failed",
-            Self::StepSkipped { .. } => "step.skipped",
-            Self::TimerStarted { .. } => "timer.started",
-            Self::ApprovalRequested { .. } => "approval.requested",
-            Self::ApprovalGiven { .. } => "approval.given",
-            Self::IncidentOpened { .. } => "incident.opened",
-            Self::IncidentRetried { .. } => "incident.retried",
-            Self::CompensationStarted { .. } => "compensation.started",
-            Self::CompensationScheduled { .. } => "compensation.scheduled",
-            Self::CompensationCompleted { .. } => "compensation.completed",
-            Self::CompensationFailed { .. } => "compensation.attempt_failed",
-            Self::Decided { .. } => "case.decided",
-            Self::Ended { .. } => "execution.ended",
-        }
-    }
-
-    /// Whether it belongs into the audit log: transitions, decisions, effects and
-    /// what people did; not the bookkeeping of attempts and timers.
-    #[must_use]
-    pub const fn is_audited(&self) -> bool {
-        !matches!(
-            self,
-            Self::StepScheduled { .. }
-                | Self::StepFailed { .. }
-                | Self::StepSkipped { actor: None, .. }
-                | Self::TimerStarted { .. }
-                | Self::CompensationScheduled { .. }
-                | Self::CompensationFailed { .. }
-        )
-    }
-
-    /// The step it is about, where there is one.
-    #[must_use]
-    pub fn step(&self) -> Option<&str> {
-        match self {
-            Self::StepScheduled { step, .. }
-            | Self::StepCompleted { step, .. }
-            | Self::StepFailed { step, .. }
-            | Self::StepSkipped { step, .. }
-            | Self::TimerStarted { step, .. }
-            | Self::ApprovalRequested { step, .. }
-            | Self::ApprovalGiven { step, .. }
-            | Self::IncidentOpened { step, .. }
-            | Self::IncidentRetried { step, .. }
-            | Self::CompensationScheduled { step, .. }
-            | Self::CompensationCompleted { step }
-            | Self::CompensationFailed { step, .. } => Some(step),
-            Self::CaseMoved { step, .. } => step.as_deref(),
-            Self::CaseOpened { .. }
-            | Self::ExecutionStarted { .. }
-            | Self::CompensationStarted { .. }
-            | Self::Decided { .. }
-            | Self::Ended { .. } => None,
-        }
-    }
-
-    /// The attempt it is about, where there is one.
-    #[must_use]
-    pub const fn attempt(&self) -> Option<u32> {
-        match self {
-            Self::StepScheduled { attempt, .. }
-            | Self::StepCompleted { attempt, .. }
-            | Self::StepFailed { attempt, .. }
-            | Self::CompensationScheduled { attempt, .. }
-            | Self::CompensationFailed { attempt, .. } => Some(*attempt),
-            _ => None,
-        }
-    }
-
-    /// One sentence for people.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        match self {
-            Self::CaseOpened { subject, owner, .. } => format!("{owner} opened it: {subject}"),
-            Self::ExecutionStarted { owner, .. } => format!("{owner} started it"),
-            Self::CaseMoved { reason, .. }
-            | Self::StepSkipped { reason, .. }
-            | Self::ApprovalRequested { reason, .. }
-            | Self::IncidentOpened { reason, .. }
-            | Self::CompensationStarted { reason, .. }
-            | Self::Ended { reason, .. } => reason.clone(),
-            Self::StepFailed { error, .. } | Self::CompensationFailed { error, .. } => error.clone(),
-            Self::ApprovalGiven { disposition, note, .. } if note.is_empty() => {
-                disposition.as_str().to_owned()
-            }
-            Self::ApprovalGiven { disposition, note, .. } => format!("{}: {note}", disposition.as_str()),
-            Self::IncidentRetried { actor, .. } => format!("{actor} asked for a new attempt"),
-            Self::Decided { reasons, .. } => reasons.join("; "),
-            Self::StepScheduled { .. }
-            | Self::StepCompleted { .. }
-            | Self::TimerStarted { .. }
-            | Self::CompensationScheduled { .. }
-            | Self::CompensationCompleted { .. } => String::new(),
-        }
-    }
 }

@@ -20,11 +20,15 @@ pub mod definition;
 pub mod execution;
 pub mod expr;
 pub mod fact;
+pub mod pattern;
+pub mod render;
 pub mod schema;
 pub mod value;
 
 pub use case::CaseState;
-pub use definition::{Catalog, Definition, DefinitionError, MethodSpec, Step, Target};
+pub use definition::{
+    Catalog, Definition, DefinitionError, Finding, MethodSpec, Severity, Step, Target, lint,
+};
 pub use execution::{
     CallFailure, Command, Event, Execution, Opening, Parent, Refusal, Status, StepStatus, Turn, What,
 };

@@ -1,5 +1,5 @@
 //! What definitions are refused for, and where.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, dead_code)]
 
 mod support;
 
@@ -45,9 +45,9 @@ fn shapes_are_refused() {
     check("", 1, "end of input");
     check("name: [", 1, "");
     check(&steps("  - id: a\n    cal: x\n"), 4, "cal");
-    check(&steps("  - id: a\n"), 3, "exactly one of `call`, `task`, `fail` and `wait`");
+    check(&steps("  - id: a\n"), 3, "exactly one of `call`, `task`, `workflow`, `fail` and `wait`");
     check(&steps(&format!("  - id: a\n{CALL}    fail: \"'x'\"\n")), 3, "exactly one");
-    check(&steps("  - id: a\n    wait: {}\n"), 3, "exactly one of `approval` and `timer`");
+    check(&steps("  - id: a\n    wait: {}\n"), 3, "exactly one of `approval`, `timer`, `until` and `signal`");
     check(&steps(&format!("  - id: Big\n{CALL}")), 3, "no step id");
     check(&steps(&format!("  - id: a\n{CALL}  - id: a\n{CALL}")), 6, "two steps");
     check(&steps(&format!("  - id: a\n{CALL}")).replace("name: one", "name: One"), 1, "no name");
@@ -165,7 +165,7 @@ fn plain_definitions_are_refused() {
     check(&with("input: {x: execution.kind}"), 5, "no field \"kind\"");
     check(&with("output_schema: {type: strin}"), 5, "no JSON Schema");
     check(&with("output_schema: {$ref: 'http://example.org/x'}"), 5, "leads outside");
-    check(&with("compensate: {queue: q}"), 3, "exactly one of `call` and `task`");
+    check(&with("compensate: {queue: q}"), 3, "exactly one of `call`, `task` and `workflow`");
     check(&with("").replace("task: work", "task: ä"), 4, "no type of task");
     check(&format!("{}output: steps.b.x\n", with("")), 6, "not upstream");
     check(&format!("{}output: {{x: nothing}}\n", with("")), 6, "not known here");
@@ -176,8 +176,8 @@ fn plain_definitions_are_refused() {
     check(&typed, 6, "is compared with");
     check(&typed.replace("input.n == 'x'", "input.m == 1"), 6, "no field \"m\"");
     let case = format!("{HEAD}  - id: a\n{CALL}{END}");
-    check(&format!("input_schema: {{}}\n{case}"), 1, "remove one of the two");
-    check(&format!("{case}output: \"1\"\n"), 8, "remove one of the two");
+    check(&format!("input_schema: {{}}\n{case}"), 1, "remove it or `verdict`");
+    check(&format!("{case}output: \"1\"\n"), 8, "remove it or `verdict`");
     check(&steps(&format!("  - id: a\n{CALL}    queue: q\n")), 6, "belongs to `task`");
     check(&steps(&format!("  - id: a\n{CALL}    output_schema: {{}}\n")), 6, "belongs to `task`");
 }

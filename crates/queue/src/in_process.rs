@@ -5,26 +5,22 @@
 //! more; a ring that a taker no longer needs passes to the next one. Takers also
 //! wake by themselves when a task, a lease or a token becomes due.
 
-use crate::ready::{MAX_WAIT, POLL, check_batch};
+use crate::bells::Bells;
+use crate::ready::check_batch;
 use crate::{
     Answer, Error, Held, Lease, Limits, Offered, Policy, ReadyQueue, Refusal, Release, Scheduler, Standing,
     Stats, Take, Task, TaskId,
 };
 use futures::FutureExt;
-use futures::future::{ready, select_all};
+use futures::future::ready;
 use parking_lot::Mutex;
 use probity_types::{Clock, Micros};
-use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::Notify;
-use tokio::time::Instant;
-
-/// Bells are looked through for unused ones when there are so many.
-const MANY_BELLS: usize = 1_024;
 
 /// See the [module documentation](self).
 pub struct InProcess {
     state: Mutex<State>,
+    bells: Arc<Bells>,
     clock: Arc<dyn Clock>,
     incarnation: u64,
 }
@@ -37,35 +33,14 @@ impl std::fmt::Debug for InProcess {
 
 struct State {
     scheduler: Scheduler,
-    bells: HashMap<Arc<str>, Arc<Notify>>,
+    bells: Arc<Bells>,
 }
 
 impl State {
-    /// The bell of a queue, for somebody who waits.
-    fn bell(&mut self, queue: &Arc<str>) -> Arc<Notify> {
-        if self.bells.len() >= MANY_BELLS && !self.bells.contains_key(queue) {
-            self.bells.retain(|_, bell| Arc::strong_count(bell) > 1);
-        }
-        Arc::clone(self.bells.entry(Arc::clone(queue)).or_default())
-    }
-
-    /// Wakes one taker of a queue.
-    fn ring(&self, queue: &Arc<str>) {
-        if let Some(bell) = self.bells.get(queue) {
-            bell.notify_one();
-        }
-    }
-
-    fn ring_all(&self, queue: &Arc<str>) {
-        if let Some(bell) = self.bells.get(queue) {
-            bell.notify_waiters();
-        }
-    }
-
     /// Wakes a taker when something has room to run now.
-    fn ring_if_ready(&self, queue: &Arc<str>) {
+    fn ring_if_ready(&self, queue: &str) {
         if self.scheduler.has_ready(queue) {
-            self.ring(queue);
+            self.bells.ring(queue, 1);
         }
     }
 
@@ -78,7 +53,7 @@ impl State {
         let earlier = self.scheduler.next_wake(now).is_some_and(sooner);
         for queue in &wish.queues {
             if earlier {
-                self.ring(queue); // somebody has to look at the clock again
+                self.bells.ring(queue, 1); // somebody has to look at the clock again
             } else if !leases.is_empty() {
                 self.ring_if_ready(queue);
             }
@@ -97,8 +72,9 @@ impl InProcess {
     #[must_use]
     pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let incarnation = u64::try_from(clock.now().0).unwrap_or(0);
-        let state = State { scheduler: Scheduler::new(limits), bells: HashMap::new() };
-        Self { state: Mutex::new(state), clock, incarnation }
+        let bells = Arc::new(Bells::default());
+        let state = State { scheduler: Scheduler::new(limits), bells: Arc::clone(&bells) };
+        Self { state: Mutex::new(state), bells, clock, incarnation }
     }
 
     /// Does something to the state at the time it is now.
@@ -119,29 +95,14 @@ impl InProcess {
 
     async fn wait_and_take(&self, wish: Take) -> Result<Vec<Lease>, Error> {
         wish.check()?;
-        let deadline = Instant::now() + wish.wait.min(MAX_WAIT);
-        loop {
-            let bells: Vec<_> =
-                self.with(|state, _| wish.queues.iter().map(|queue| state.bell(queue)).collect());
-            // Listening begins before the look, so that no ring in between is missed.
-            let mut rings: Vec<_> = bells.iter().map(|bell| Box::pin(bell.notified())).collect();
-            for ring in &mut rings {
-                ring.as_mut().enable();
-            }
-            let leases = self.with(|state, now| state.take(&wish, now));
-            let now = Instant::now();
-            if !leases.is_empty() || wish.credits == 0 || rings.is_empty() || now >= deadline {
-                return Ok(leases);
-            }
-            let until = deadline.min(now + self.until_next());
-            // Either outcome is a reason to look again.
-            let _ = tokio::time::timeout_at(until, select_all(rings)).await;
-        }
-    }
-
-    /// How long nothing becomes due by itself.
-    fn until_next(&self) -> std::time::Duration {
-        self.with(|state, now| state.scheduler.next_wake(now).map_or(POLL, |at| at.since(now).min(POLL)))
+        let wanted = &wish;
+        let look = move || {
+            ready(Ok(self.with(|state, now| {
+                let leases = state.take(wanted, now);
+                (leases, state.scheduler.next_wake(now).map(|at| at.since(now)))
+            })))
+        };
+        self.bells.wait_for(&wish, look).await
     }
 }
 
@@ -151,7 +112,7 @@ impl ReadyQueue for InProcess {
             let queue = Arc::clone(&task.queue);
             let answer = state.scheduler.offer(task, now);
             if answer == Ok(Offered::Accepted) {
-                state.ring(&queue);
+                state.bells.ring(&queue, 1);
             }
             answer
         });
@@ -184,7 +145,7 @@ impl ReadyQueue for InProcess {
         let answer = self.each(released, |state, Release { held, not_before }, now| {
             let back = state.is_there(&held) && state.scheduler.release(held.id, held.lease, not_before, now);
             if back {
-                state.ring(&held.queue);
+                state.bells.ring(&held.queue, 1);
             }
             back
         });
@@ -206,7 +167,7 @@ impl ReadyQueue for InProcess {
         let answer = policy.validate().and_then(|()| {
             self.with(|state, _| {
                 state.scheduler.configure(&queue, policy)?;
-                state.ring_all(&queue);
+                state.bells.ring_out(&queue);
                 Ok(())
             })
         });
@@ -216,7 +177,7 @@ impl ReadyQueue for InProcess {
     fn pause(&self, queue: Arc<str>, paused: bool) -> Answer<'_, ()> {
         let answer = self.with(|state, _| {
             state.scheduler.pause(&queue, paused)?;
-            state.ring_all(&queue);
+            state.bells.ring_out(&queue);
             Ok(())
         });
         ready(answer).boxed()

@@ -30,6 +30,7 @@
 //! refused.
 
 mod bucket;
+mod due;
 mod keys;
 mod queue;
 mod rings;
@@ -112,6 +113,15 @@ impl Entry {
         Spot { rank: task.priority.rank(), seq: self.seq, id: task.id, tenant, key }
     }
 
+    /// When its delay or its lease is over, while it has one.
+    const fn due(&self) -> Option<Micros> {
+        match self.state {
+            State::Delayed { until } => Some(until),
+            State::Leased { expires, .. } => Some(expires),
+            State::Ready { .. } => None,
+        }
+    }
+
     const fn is_held(&self, lease: LeaseNumber) -> bool {
         matches!(self.state, State::Leased { number, .. } if number == lease.0)
     }
@@ -130,6 +140,7 @@ impl Scheduler {
     /// A [`Refusal`] when a name, the size or a capacity does not allow it.
     pub fn offer(&mut self, task: Task, now: Micros) -> Result<Offered, Refusal> {
         task.check(self.limits.payload_bytes)?;
+        self.advance(now);
         if self.tasks.contains_key(&task.id) {
             return Ok(Offered::Open(task.id));
         }
@@ -188,7 +199,7 @@ impl Scheduler {
                         self.seq += 1;
                         entry.seq = self.seq;
                     }
-                    entry.state = State::Ready { since: now };
+                    entry.state = State::Ready { since: entry.due().map_or(now, |due| due.min(now)) };
                     queue.insert(&entry.spot());
                 }
             }
@@ -289,6 +300,7 @@ impl Scheduler {
         if !self.tasks.get(&id).is_some_and(|entry| entry.is_held(lease)) {
             return false;
         }
+        self.advance(now);
         if let Some(entry) = self.end(id) {
             if let Some(queue) = self.queues.get_mut(&entry.task.queue) {
                 queue.counters.totals.released += 1;
@@ -306,22 +318,6 @@ impl Scheduler {
             queue.counters.totals.cancelled += 1;
         }
         open
-    }
-
-    /// Makes tasks ready whose lease ran out, and names them: at most
-    /// [`MOVED_PER_CALL`], so call again while it names as many.
-    pub fn expire(&mut self, now: Micros) -> Vec<TaskId> {
-        let due = self.leased.range(..=(now, TaskId([0xff; 16]))).take(MOVED_PER_CALL);
-        let due: Vec<_> = due.map(|(_, id)| *id).collect();
-        for id in &due {
-            if let Some(entry) = self.end(*id) {
-                if let Some(queue) = self.queues.get_mut(&entry.task.queue) {
-                    queue.counters.totals.expired += 1;
-                }
-                self.place(entry, None, now);
-            }
-        }
-        due
     }
 
     /// Ends the lease of a task and hands out its entry, to be placed again.
@@ -351,77 +347,6 @@ impl Scheduler {
             self.arm(&name, &tenant, until);
         }
         self.queues.get_mut(&name)
-    }
-
-    /// Moves what became due.
-    fn advance(&mut self, now: Micros) {
-        for _ in 0..MOVED_PER_CALL {
-            match self.delayed.first() {
-                Some(&(until, id)) if until <= now => self.make_ready(until, id, now),
-                _ => break,
-            }
-        }
-        for _ in 0..MOVED_PER_CALL {
-            match self.timers.first() {
-                Some((at, ..)) if *at <= now => self.ring(now),
-                _ => break,
-            }
-        }
-    }
-
-    fn make_ready(&mut self, until: Micros, id: TaskId, now: Micros) {
-        self.delayed.remove(&(until, id));
-        if let Some(entry) = self.tasks.remove(&id) {
-            if let Some(queue) = self.queues.get_mut(&entry.task.queue) {
-                queue.delayed -= 1;
-            }
-            self.place(entry, None, now);
-        }
-    }
-
-    /// The first timer has come.
-    fn ring(&mut self, now: Micros) {
-        let Some((_, name, tenant)) = self.timers.pop_first() else { return };
-        let Some(queue) = self.queues.get_mut(&name) else { return };
-        match tenant {
-            None => queue.timer = None,
-            Some(tenant) => {
-                if let Some(again) = queue.wake(&tenant, now) {
-                    self.arm(&name, &tenant, again);
-                }
-            }
-        }
-    }
-
-    fn arm(&mut self, name: &Arc<str>, tenant: &Arc<str>, at: Micros) {
-        let Some(replaced) = self.queues.get_mut(name).and_then(|queue| queue.arm(tenant, at)) else {
-            return;
-        };
-        if let Some(replaced) = replaced {
-            self.timers.remove(&(replaced, Arc::clone(name), Some(Arc::clone(tenant))));
-        }
-        self.timers.insert((at, Arc::clone(name), Some(Arc::clone(tenant))));
-    }
-
-    fn arm_queue(&mut self, name: &Arc<str>, at: Micros) {
-        let Some(queue) = self.queues.get_mut(name) else { return };
-        if let Some(replaced) = queue.timer.replace(at) {
-            self.timers.remove(&(replaced, Arc::clone(name), None));
-        }
-        self.timers.insert((at, Arc::clone(name), None));
-    }
-
-    /// When something will become due by itself: a delayed task, a lease that
-    /// runs out, a token. Until then only calls change anything. Never before
-    /// `now`; nothing when there is no such time.
-    #[must_use]
-    pub fn next_wake(&self, now: Micros) -> Option<Micros> {
-        let times = [
-            self.delayed.first().map(|(at, _)| *at),
-            self.leased.first().map(|(at, _)| *at),
-            self.timers.first().map(|(at, ..)| *at),
-        ];
-        times.into_iter().flatten().min().map(|at| at.max(now))
     }
 
     /// Gives a queue its rules; they hold from now on, also for the tasks in it.

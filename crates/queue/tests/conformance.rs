@@ -10,8 +10,10 @@ mod suite;
 mod waiting;
 
 use probity_queue::{
-    Answer, InProcess, Lease, Limits, Offered, Policy, ReadyQueue, Refusal, Take, Task, TaskId,
+    Answer, InProcess, Lease, Limits, Offered, Policy, ReadyQueue, Redis, RedisConfig, Refusal, Take, Task,
+    TaskId,
 };
+use probity_testkit::Redis as Server;
 use probity_types::{Clock, ManualClock, Micros};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +25,25 @@ const LONG: Duration = Duration::from_secs(20);
 struct Bench {
     queue: Arc<dyn ReadyQueue>,
     clock: Arc<ManualClock>,
+    _server: Option<Server>,
 }
 
 impl Bench {
     fn in_process(limits: Limits) -> Self {
         let clock = Arc::new(ManualClock::at(Micros(1_700_000_000_000_000)));
-        Self { queue: Arc::new(InProcess::new(limits, Arc::clone(&clock) as Arc<dyn Clock>)), clock }
+        Self {
+            queue: Arc::new(InProcess::new(limits, Arc::clone(&clock) as Arc<dyn Clock>)),
+            clock,
+            _server: None,
+        }
+    }
+
+    fn redis(limits: Limits) -> Self {
+        let clock = Arc::new(ManualClock::at(Micros(1_700_000_000_000_000)));
+        let server = Server::start();
+        let config = RedisConfig { limits, ..RedisConfig::new(server.url()) };
+        let queue = Redis::with_clock(&config, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        Self { queue: Arc::new(queue), clock, _server: Some(server) }
     }
 
     /// The time, moved by milliseconds.
@@ -117,4 +132,4 @@ macro_rules! suite {
     };
 }
 
-suite!(in_process);
+suite!(in_process, redis);

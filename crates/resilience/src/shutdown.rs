@@ -10,6 +10,11 @@
 //! 5. hooks run, the last registered first ([`Shutdown::on_stop`]): a store opened
 //!    first is closed last.
 //!
+//! It begins with a signal, with [`Shutdown::begin`], or with a panic of background
+//! work: a process whose relay is gone looks healthy and is not, so it ends in
+//! order and its supervisor starts it anew. A panic of a call is answered and is
+//! no reason to end.
+//!
 //! Every step has a share of the limit, so that a call that hangs cannot keep the
 //! hooks from running. A second signal ends it at once.
 //!
@@ -23,9 +28,10 @@ pub use signals::{Signal, signals};
 pub use track::{InFlight, TrackLayer, TrackService};
 
 use futures::future::BoxFuture;
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use parking_lot::Mutex;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -68,6 +74,8 @@ pub struct Report {
     pub tasks: usize,
     /// Hooks that failed, panicked or did not finish in their time.
     pub hooks: Vec<&'static str>,
+    /// Background work that panicked.
+    pub panicked: Vec<&'static str>,
 }
 
 impl Report {
@@ -103,6 +111,7 @@ struct Inner {
     calls: TaskTracker,
     tasks: TaskTracker,
     hooks: Mutex<Vec<(&'static str, Hook)>>,
+    panicked: Mutex<Vec<&'static str>>,
 }
 
 impl Default for Shutdown {
@@ -125,6 +134,7 @@ impl Shutdown {
             calls: TaskTracker::new(),
             tasks: TaskTracker::new(),
             hooks: Mutex::default(),
+            panicked: Mutex::default(),
         }))
     }
 
@@ -158,17 +168,26 @@ impl Shutdown {
     }
 
     /// Runs background work that is told to stop after the last call and waited
-    /// for.
+    /// for. Should it panic, the process ends in order.
     pub fn spawn<F, O>(&self, name: &'static str, work: F)
     where
         F: FnOnce(CancellationToken) -> O,
         O: Future<Output = ()> + Send + 'static,
     {
-        let future = work(self.background());
+        let (future, shutdown) = (work(self.background()), self.clone());
         self.0.tasks.spawn(async move {
-            future.await;
-            tracing::debug!(name, "background work ended");
+            match AssertUnwindSafe(future).catch_unwind().await {
+                Ok(()) => tracing::debug!(name, "background work ended"),
+                Err(_panic) => shutdown.panicked(name),
+            }
         });
+    }
+
+    /// The text of the panic has gone to the panic hook already.
+    fn panicked(&self, name: &'static str) {
+        tracing::error!(name, "background work panicked: ending in order");
+        self.0.panicked.lock().push(name);
+        self.begin();
     }
 
     /// Counts a piece of work that must finish, until the guard is dropped.
@@ -222,12 +241,13 @@ impl Shutdown {
         let tasks = emptied(&self.0.tasks, begun + self.share(5)).await;
         let hooks = self.run_hooks(begun + self.share(6)).await;
         self.0.state.send_replace(State::Stopped);
-        let report = Report { calls, tasks, hooks };
+        let panicked = std::mem::take(&mut *self.0.panicked.lock());
+        let report = Report { calls, tasks, hooks, panicked };
         let took = begun.elapsed();
         if report.is_clean() {
             tracing::info!(?took, "stopped");
         } else {
-            tracing::warn!(?took, calls, tasks, hooks = ?report.hooks, "stopped with work undone");
+            tracing::warn!(?took, calls, tasks, hooks = ?report.hooks, panicked = ?report.panicked, "stopped with work undone");
         }
         report
     }

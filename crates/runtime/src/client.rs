@@ -3,7 +3,8 @@
 //! gRPC statuses, so that a caller meets one kind of failure.
 
 use probity_proto::{BoxGrpcService, boxed};
-use probity_resilience::{ClientSettings, Policy};
+use probity_resilience::deadline::Limits;
+use probity_resilience::{DeadlineLayer, Policy, RetryLayer};
 use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
 use std::convert::Infallible;
@@ -16,15 +17,18 @@ use tracing::Instrument as _;
 /// retries, inside them one attempt.
 pub(crate) fn stack(caller: &'static str, callee: &'static str, transport: BoxGrpcService) -> BoxGrpcService {
     let attempt = tower::service_fn(move |request| attempt(caller, callee, transport.clone(), request));
-    boxed(callee, settings().layer().layer(BoxGrpcService::new(attempt)))
+    let retried = retry().layer(BoxGrpcService::new(attempt));
+    boxed(callee, DeadlineLayer::client(LIMITS).layer(retried))
 }
 
-/// Callers set deadlines of their own; the longest of a step is an hour. A peer that restarts is back within a second or two; what takes longer is
-/// the business of the workflow's own retries, which survive a crash.
-fn settings() -> ClientSettings {
+/// Callers set deadlines of their own; the longest of a step is an hour.
+const LIMITS: Limits = Limits { unary: Duration::from_secs(3_600), stream: None };
+
+/// A peer that restarts is back within a second or two; what takes longer is the
+/// business of the workflow's own retries, which survive a crash.
+fn retry() -> RetryLayer {
     let (base, cap) = (Duration::from_millis(50), Duration::from_millis(500));
-    let retry = Policy { base, cap, max_total: Some(Duration::from_secs(5)), ..Policy::QUICK };
-    ClientSettings { timeout_ms: 3_600_000, attempt_timeout_ms: 0, retry }
+    RetryLayer::new(Policy { base, cap, max_total: Some(Duration::from_secs(5)), ..Policy::QUICK })
 }
 
 async fn attempt(

@@ -13,8 +13,9 @@ use probity_telemetry::metrics::RpcMetrics;
 use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
 use probity_types::{Ctx, Fault, FaultKind, Role};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
@@ -213,13 +214,18 @@ fn no_token() -> Fault {
     Fault::new(FaultKind::Unauthenticated, "RUN-0004", "the call carries no caller token")
 }
 
+/// Whether a method is public, and which roles may call it.
+static ALLOWED: LazyLock<HashMap<&'static str, (bool, Vec<Role>)>> = LazyLock::new(|| {
+    let roles = |numbers: &[i32]| numbers.iter().filter_map(|n| Role::from_number(*n)).collect();
+    access::methods().map(|(path, access)| (path, (access.public, roles(&access.roles)))).collect()
+});
+
 /// Denies by default: a method without the access option is closed to all.
 fn authorize(path: &str, ctx: &Ctx) -> Result<(), Fault> {
-    let Some(access) = access::method(path) else {
+    let Some((public, roles)) = ALLOWED.get(path) else {
         return Ok(()); // no such method: the router answers UNIMPLEMENTED
     };
-    let roles: Vec<Role> = access.roles.iter().filter_map(|n| Role::from_number(*n)).collect();
-    if access.public || ctx.roles.any_of(&roles) {
+    if *public || ctx.roles.any_of(roles) {
         return Ok(());
     }
     let needed: Vec<_> = roles.iter().map(|r| r.as_str()).collect();

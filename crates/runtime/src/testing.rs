@@ -22,6 +22,7 @@ use tower::util::BoxCloneSyncService;
 #[derive(Default)]
 pub struct HarnessBuilder {
     peers: Vec<(&'static str, Routes)>,
+    beside: Vec<fn(&mut Host)>,
     set: Vec<(&'static str, &'static str, String)>,
     dir: Option<std::path::PathBuf>,
 }
@@ -109,6 +110,16 @@ impl HarnessBuilder {
         self
     }
 
+    /// Adds a real service to the same process, with everything a call to it
+    /// passes.
+    #[must_use]
+    pub fn beside<S: Service>(mut self) -> Self {
+        self.beside.push(|host| {
+            host.add::<S>();
+        });
+        self
+    }
+
     /// Sets one key of a service's configuration.
     #[must_use]
     pub fn set(mut self, service: &'static str, key: &'static str, value: impl Into<String>) -> Self {
@@ -139,6 +150,7 @@ impl HarnessBuilder {
             ..HostSettings::default()
         });
         host.add::<S>();
+        self.beside.into_iter().for_each(|add| add(&mut host));
         for (name, routes) in self.peers {
             host.add_fake_peer(name, fake(routes));
         }

@@ -4,6 +4,7 @@
 //! that is not as it must be. It is public so that the suite also runs against
 //! a database somebody else operates.
 
+mod bulk;
 mod outbox;
 mod values;
 mod writes;
@@ -66,6 +67,8 @@ pub async fn run(config: &DbConfig) -> Result<(), Failure> {
     case("NULL has a type", values::nulls(&db)).await?;
     case("statements answer alike", values::statements(&db)).await?;
     case("mistakes are noticed", values::mistakes(&db)).await?;
+    case("many rows are stored at once", bulk::rows(&db)).await?;
+    case("rows that do not fit are noticed", bulk::mistakes(&db)).await?;
     case("readers cannot write", values::read_only(&db)).await?;
     case("operations are stored one by one", writes::isolation(&db)).await?;
     case("a failure cannot be ignored", writes::ignored_failure(&db)).await?;

@@ -4,6 +4,7 @@ mod postgres;
 mod sqlite;
 
 use crate::config::{Backend, DbConfig, Target, redacted};
+use crate::rows::{CHUNK, Guard, Template};
 use crate::{Error, Row, Value};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -201,6 +202,22 @@ impl Conn {
         rows.map_err(|failed| self.error(failed))
     }
 
+    /// Runs a statement for every row; the number of rows it changed.
+    pub(crate) async fn execute_many<const N: usize>(
+        &mut self,
+        sql: &str,
+        mut rows: impl Iterator<Item = [Value; N]> + Send,
+    ) -> Result<u64, Error> {
+        let template = Template::new(sql, N)?;
+        let (mut guard, started) = (Guard::new(template), Instant::now());
+        let changed = match &mut self.link {
+            Link::Sqlite(link) => link.execute_many(sql, rows, &mut guard),
+            Link::Postgres(link) => in_chunks(link, template, &mut rows, &mut guard).await,
+        };
+        self.report(sql, started);
+        changed.map_err(|failed| self.error(failed))
+    }
+
     /// Transaction control: one trip, even for two statements, and no time limit
     /// on a file, because a commit that was cut off is one nobody knows of.
     pub(crate) async fn control(&mut self, control: Control) -> Result<(), Error> {
@@ -245,15 +262,40 @@ impl Conn {
             }
             Failed::Sqlite(error) => Error::from_sqlite(&self.database, error),
             Failed::Postgres(error) => Error::from_postgres(&self.database, error),
+            Failed::Here(error) => error,
         }
     }
 }
 
-/// What a driver reported.
+/// Rows in as few trips as there are chunks of them.
+async fn in_chunks<const N: usize>(
+    link: &mut postgres::Link,
+    template: Template<'_>,
+    rows: &mut (impl Iterator<Item = [Value; N]> + Send),
+    guard: &mut Guard<'_, N>,
+) -> Result<u64, Failed> {
+    let (mut changed, mut sql, mut chunk) = (0, String::new(), Vec::new());
+    loop {
+        chunk.clear();
+        for row in rows.take(CHUNK) {
+            guard.check(&row).map_err(Failed::Here)?;
+            chunk.push(row);
+        }
+        let Some(columns) = guard.columns().filter(|_| !chunk.is_empty()) else { return Ok(changed) };
+        if sql.is_empty() {
+            sql = template.with_arrays(columns);
+        }
+        changed += link.execute_arrays(&sql, columns, &chunk).await.map_err(Failed::Postgres)?;
+    }
+}
+
+/// Who reported a failure.
 #[derive(Debug)]
 enum Failed {
     Sqlite(rusqlite::Error),
     Postgres(sqlx::Error),
+    /// Nobody was asked.
+    Here(Error),
 }
 
 /// What one database would refuse and the other not: both refuse it here.

@@ -69,7 +69,17 @@ impl Db {
             done: done_seen,
         };
         let max_batch = config.max_batch;
-        let writer = Writer { connector, queue: receiver, tx: None, max_batch, limit, shared, done, lock };
+        let writer = Writer {
+            connector,
+            queue: receiver,
+            tx: None,
+            max_batch,
+            limit,
+            shared,
+            done,
+            lock,
+            last: Default::default(),
+        };
         writer.start(migrations.to_vec()).await?;
         Ok(Self(Arc::new(inner)))
     }

@@ -32,7 +32,7 @@ pub async fn lookup(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<u8>>, Error
         WHERE tenant = $1 AND operation = $2 AND key = $3";
     let row = tx.query_opt(sql, args![&scope.tenant, scope.operation, &scope.key]).await?;
     let Some(row) = row else { return Ok(None) };
-    if row.bytes(0)? != scope.body_sha256 {
+    if row.blob(0)? != scope.body_sha256 {
         return Err(Error::KeyReused { key: scope.key.clone() });
     }
     row.bytes(1).map(Some)

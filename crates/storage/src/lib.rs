@@ -47,6 +47,7 @@ mod migrations;
 pub mod outbox;
 mod readers;
 mod row;
+mod rows;
 mod tx;
 mod value;
 mod writer;

@@ -63,6 +63,49 @@ impl Value {
     }
 }
 
+impl View<'_> {
+    /// The type of its column.
+    pub(crate) const fn column(self) -> Null {
+        match self {
+            Self::Null(null) => null,
+            Self::Int(_) => Null::Int,
+            Self::Float(_) => Null::Float,
+            Self::Text(_) => Null::Text,
+            Self::Bytes(_) => Null::Bytes,
+        }
+    }
+
+    pub(crate) const fn int(self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn float(self) -> Option<f64> {
+        match self {
+            Self::Float(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl<'v> View<'v> {
+    pub(crate) const fn text(self) -> Option<&'v str> {
+        match self {
+            Self::Text(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn bytes(self) -> Option<&'v [u8]> {
+        match self {
+            Self::Bytes(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
 /// A Rust type whose absence has a type in the database.
 pub trait Typed {
     /// That type.
@@ -139,6 +182,19 @@ impl<T: Into<Self> + Typed> From<Option<T>> for Value {
 macro_rules! args {
     ($($value:expr),* $(,)?) => {
         ::std::vec![$($crate::Value::from($value)),*]
+    };
+}
+
+/// One row for [`Tx::execute_many`](crate::Tx::execute_many), in the order of `$1`, `$2`….
+///
+/// ```
+/// use probity_storage::{Value, row};
+/// assert_eq!(row!["a", 1], [Value::Text("a".into()), Value::Int(1)]);
+/// ```
+#[macro_export]
+macro_rules! row {
+    ($($value:expr),* $(,)?) => {
+        [$($crate::Value::from($value)),*]
     };
 }
 

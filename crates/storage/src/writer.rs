@@ -3,7 +3,8 @@
 //! Operations wait in a queue; the writer takes everything that gathered while
 //! the last transaction ran and commits it as one. Each operation of a group has
 //! a savepoint, so one that fails takes nothing with it; nobody is answered
-//! before the commit. There is no timer: a lone operation commits at once.
+//! before the commit. There is no timer: a lone operation commits at once. Only
+//! those who were just answered are given a moment to come back together.
 //!
 //! A server's writer is a task. A file's writer is a thread of its own, because
 //! it waits for the disk: it drives the same code, and there every statement is
@@ -26,13 +27,16 @@ use job::Outcome;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// On PostgreSQL more savepoints than this in a transaction slow down every
 /// other connection (its table of sub-transactions overflows).
 const MAX_POSTGRES_BATCH: usize = 64;
+
+/// Between two looks at a queue that is filling.
+const PAUSE: Duration = Duration::from_micros(10);
 
 /// What the writer shares with the handles of its store.
 #[derive(Debug, Default)]
@@ -57,6 +61,14 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) done: watch::Sender<bool>,
     pub(crate) lock: Option<FileLock>,
+    pub(crate) last: Last,
+}
+
+/// The last transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Last {
+    operations: usize,
+    took: Duration,
 }
 
 impl Writer {
@@ -126,7 +138,27 @@ impl Writer {
             if taken == 0 {
                 return;
             }
+            self.gather(&mut jobs, max_batch).await;
             self.batch(&mut jobs).await;
+        }
+    }
+
+    /// Waits a little for those who were just answered and come again: without
+    /// it, the first of them would have a transaction for itself while all others
+    /// wait for the next. Never waits for a lone caller, and at most an eighth of
+    /// what the last transaction took.
+    async fn gather(&mut self, jobs: &mut Vec<Box<dyn Job>>, max_batch: usize) {
+        let expected = self.last.operations.min(max_batch);
+        let until = Instant::now() + self.last.took / 8;
+        while jobs.len() + self.queue.len() < expected && Instant::now() < until {
+            match self.connector.backend() {
+                Backend::Sqlite => std::thread::sleep(PAUSE),
+                Backend::Postgres => tokio::task::yield_now().await,
+            }
+        }
+        while jobs.len() < max_batch {
+            let Ok(job) = self.queue.try_recv() else { return };
+            jobs.push(job);
         }
     }
 
@@ -147,7 +179,9 @@ impl Writer {
         };
         let mut kept = Vec::with_capacity(jobs.len());
         let mut jobs = jobs.drain(..);
+        let started = Instant::now();
         let stored = self.transaction(&mut tx, &mut jobs, &mut kept).await;
+        self.last = Last { operations: kept.len(), took: started.elapsed() };
         if let Err(error) = &stored {
             tracing::warn!(database = %tx.database(), operations = kept.len(), %error, "a transaction was lost");
         }
@@ -162,10 +196,11 @@ impl Writer {
     /// A thread would wake the runtime once for every caller; a task of the
     /// runtime wakes them all from inside.
     fn answer(&self, kept: Vec<Box<dyn Outcome>>, stored: Result<(), Error>) {
+        let several = kept.len() > 1;
         let settle = move || kept.into_iter().for_each(|outcome| outcome.settle(stored.clone()));
         match self.connector.backend() {
-            Backend::Sqlite => drop(tokio::spawn(async { settle() })),
-            Backend::Postgres => settle(),
+            Backend::Sqlite if several => drop(tokio::spawn(async { settle() })),
+            _ => settle(),
         }
     }
 

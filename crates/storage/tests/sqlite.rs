@@ -60,3 +60,53 @@ async fn dropping_every_handle_releases_the_file() {
     })
     .await;
 }
+
+/// Never ends by itself.
+const ENDLESS: &str =
+    "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT COUNT(*) FROM c";
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DbConfig { statement_timeout_ms: 100, ..DbConfig::sqlite(dir.path().join("a.db")) };
+    let db = Db::open(&config, "x", &[TABLE]).await.unwrap();
+    let error = db.query(ENDLESS, args![]).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    let error = db
+        .write(|tx| {
+            Box::pin(async move {
+                tx.execute("INSERT INTO t (id) VALUES (1)", args![]).await?;
+                tx.query(ENDLESS, args![]).await
+            })
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    let rows = db.query("SELECT id FROM t", args![]).await.unwrap();
+    assert!(rows.is_empty(), "half of an operation was stored");
+    db.write(|tx| Box::pin(async move { tx.execute("INSERT INTO t (id) VALUES (2)", args![]).await }))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn readers_wait_in_bounds_and_leave_the_writer_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DbConfig {
+        max_readers: 1,
+        acquire_timeout_ms: 200,
+        statement_timeout_ms: 3_000,
+        ..DbConfig::sqlite(dir.path().join("a.db"))
+    };
+    let db = Db::open(&config, "x", &[TABLE]).await.unwrap();
+    let mut long = Box::pin(db.query(ENDLESS, args![]));
+    assert!(futures::poll!(&mut long).is_pending());
+    let error = db.query("SELECT 1", args![]).await.unwrap_err();
+    assert!(matches!(error, Error::Overloaded { .. }), "{error:?}");
+    db.write(|tx| Box::pin(async move { tx.execute("INSERT INTO t (id) VALUES (1)", args![]).await }))
+        .await
+        .unwrap();
+    let error = long.await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    assert_eq!(db.query("SELECT id FROM t", args![]).await.unwrap().len(), 1);
+}

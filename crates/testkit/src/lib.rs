@@ -1,4 +1,4 @@
-//! Helpers for tests: a throw-away PostgreSQL, child processes, assertions that
+//! Helpers for tests: a throw-away PostgreSQL or Redis, child processes, assertions that
 //! wait and free ports.
 //!
 //! Helpers panic with a sentence that says what to do: a test has nobody to hand
@@ -11,8 +11,10 @@ mod child;
 mod eventually;
 mod port;
 mod postgres;
+mod redis;
 
 pub use child::{Child, ChildExit};
 pub use eventually::eventually;
 pub use port::free_port;
 pub use postgres::Postgres;
+pub use redis::Redis;

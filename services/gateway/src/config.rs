@@ -29,7 +29,8 @@ pub struct Config {
     /// How deep JSON may be nested.
     pub max_nesting: usize,
     /// Longest time for a call with one request and one reply, in milliseconds;
-    /// a shorter `grpc-timeout` of the caller goes before.
+    /// a shorter `grpc-timeout` of the caller goes before. Longer than the five
+    /// minutes an execution may be waited for.
     pub request_timeout_ms: u64,
     /// Longest time for a stream, in milliseconds.
     pub stream_timeout_ms: u64,
@@ -54,7 +55,7 @@ impl Default for Config {
             max_header_bytes: 24 << 10,
             max_headers: 100,
             max_nesting: 64,
-            request_timeout_ms: 30_000,
+            request_timeout_ms: 310_000,
             stream_timeout_ms: 3_600_000,
             body_idle_timeout_ms: 30_000,
             remembered_tokens: 4_096,

@@ -5,6 +5,7 @@ mod dead_letters;
 mod executions;
 mod history;
 mod remediation;
+mod tasks;
 mod worker;
 mod workflows;
 
@@ -12,6 +13,7 @@ pub(crate) use cases::Cases;
 pub(crate) use dead_letters::DeadLetters;
 pub(crate) use executions::Executions;
 pub(crate) use remediation::Remediation;
+pub(crate) use tasks::Tasks;
 pub(crate) use worker::Workers;
 pub(crate) use workflows::Workflows;
 

@@ -2,10 +2,11 @@
 //! as it is read.
 
 pub(crate) mod dead_letters;
+pub(crate) mod tasks;
 
 use crate::error::Error;
 use crate::lane::Live;
-use crate::store::StoredDefinition;
+use crate::store::{StoredDefinition, View};
 use probity_engine::execution::{Execution, StepState};
 use probity_engine::fact::Ending;
 use probity_engine::{CaseKind, CaseState, Disposition, Fact, Outcome, Status, StepStatus, What};
@@ -57,6 +58,14 @@ pub(crate) fn sequence_token(token: &str) -> Result<i64, Error> {
         return Ok(0);
     }
     token.parse().map_err(|_| invalid("page_token", "is not from a page before"))
+}
+
+/// The token of a list of executions: the id of the last one shown.
+pub(crate) fn id_token(token: &str) -> Result<Option<ExecutionId>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    token.parse().map(Some).map_err(|_| invalid("page_token", "is not from a page before"))
 }
 
 /// JSON of a caller; `null` when there is none.
@@ -316,7 +325,7 @@ fn waiting(execution: &Execution) -> Option<proto::Waiting> {
 pub(crate) const fn status_number(status: Status) -> i32 {
     (match status {
         Status::Running => proto::ExecutionStatus::Running,
-        Status::Waiting => proto::ExecutionStatus::Waiting,
+        Status::Waiting | Status::Paused => proto::ExecutionStatus::Waiting,
         Status::Incident => proto::ExecutionStatus::Incident,
         Status::Compensating => proto::ExecutionStatus::Compensating,
         Status::Ended(Ending::Completed) => proto::ExecutionStatus::Completed,
@@ -350,6 +359,40 @@ pub(crate) fn summary(live: &Live) -> proto::Execution {
     }
 }
 
+/// An execution as lists show it; that of a case as far as the case tells.
+pub(crate) fn listed(id: ExecutionId, view: View) -> proto::Execution {
+    let case = match view {
+        View::Plain(execution) => return *execution,
+        View::Case(case) => *case,
+    };
+    proto::Execution {
+        name: format!("executions/{id}"),
+        status: case_status(&case) as i32,
+        definition: case.definition,
+        definition_version: case.definition_version,
+        priority: case.priority,
+        owner: case.owner,
+        waiting: case.waiting,
+        create_time: case.create_time,
+        update_time: case.update_time,
+        end_time: case.end_time,
+        case: case.name,
+        ..proto::Execution::default()
+    }
+}
+
+fn case_status(case: &proto::Case) -> proto::ExecutionStatus {
+    let waits = case.waiting.as_ref().map(proto::Waiting::kind);
+    match (case.state(), waits) {
+        (proto::CaseState::Resolved, _) => proto::ExecutionStatus::Completed,
+        (proto::CaseState::Failed, _) => proto::ExecutionStatus::Failed,
+        (proto::CaseState::Cancelled, _) => proto::ExecutionStatus::Cancelled,
+        (_, Some(proto::WaitKind::Incident)) => proto::ExecutionStatus::Incident,
+        (_, Some(proto::WaitKind::Approval)) => proto::ExecutionStatus::Waiting,
+        _ => proto::ExecutionStatus::Running,
+    }
+}
+
 /// An execution with everything, as it is read.
 pub(crate) fn execution(live: &Live) -> proto::Execution {
     let execution = &live.execution;
@@ -371,8 +414,8 @@ fn step(spec: &probity_engine::Step, state: &StepState) -> proto::Step {
         StepStatus::Blocked => proto::StepStatus::Blocked,
         StepStatus::Running | StepStatus::Compensating => proto::StepStatus::Running,
         StepStatus::BackingOff(_) | StepStatus::CompensationBackingOff(_) => proto::StepStatus::BackingOff,
-        StepStatus::Timer(_) | StepStatus::Approval => proto::StepStatus::Waiting,
-        StepStatus::Incident => proto::StepStatus::Failed,
+        StepStatus::Timer(_) | StepStatus::Signal(_) | StepStatus::Approval => proto::StepStatus::Waiting,
+        StepStatus::Incident | StepStatus::Failed => proto::StepStatus::Failed,
         StepStatus::Completed => proto::StepStatus::Completed,
         StepStatus::Skipped => proto::StepStatus::Skipped,
         StepStatus::Compensated => proto::StepStatus::Compensated,

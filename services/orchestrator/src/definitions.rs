@@ -1,6 +1,7 @@
 //! Registered definitions: every version is kept, each is compiled once.
 
 use crate::catalog::Contracts;
+use crate::domain::standalone;
 use crate::error::Error;
 use crate::store::{Store, StoredDefinition};
 use parking_lot::RwLock;
@@ -42,7 +43,8 @@ impl Definitions {
         for stored in definitions.0.store.definitions().await? {
             definitions.remember(stored);
         }
-        for (_, source) in SHIPPED {
+        let tasks = standalone::sources().iter().map(|(_, source)| source.as_str());
+        for source in SHIPPED.into_iter().map(|(_, source)| source).chain(tasks) {
             let definition = definitions.compile(source)?;
             definitions.add(EVERYBODY, definition, now, None).await?;
         }
@@ -92,6 +94,11 @@ impl Definitions {
         own.or_else(|| newest.get(&(EVERYBODY.to_owned(), name.to_owned())))
             .cloned()
             .ok_or_else(|| Error::NoDefinition(format!("definitions/{name}")))
+    }
+
+    /// The built-in definition of that name, whatever the tenant has registered.
+    pub(crate) async fn built_in(&self, name: &str) -> Result<Arc<Definition>, Error> {
+        self.named(EVERYBODY, name).await
     }
 
     /// The newest version of every name the tenant can use, by name.

@@ -30,6 +30,9 @@ pub(crate) enum Error {
     /// A definition was refused.
     #[error("the definition is refused: {0}")]
     Definition(DefinitionError),
+    /// There is no such task for this tenant.
+    #[error("there is no task {0}")]
+    NoTask(String),
     /// There is no such dead letter for this tenant.
     #[error("there is no dead letter {0}")]
     NoLetter(String),
@@ -83,6 +86,7 @@ impl From<Error> for Fault {
             }
             Error::WrongDefinition(why) => Self::invalid("ORC-0012", "definition", why),
             Error::NoDefinition(_) => Self::new(FaultKind::NotFound, "ORC-0003", text),
+            Error::NoTask(_) => Self::new(FaultKind::NotFound, "ORC-0045", text),
             Error::NoLetter(_) => Self::new(FaultKind::NotFound, "ORC-0040", text),
             Error::LettersFull { .. } => Self::new(FaultKind::Overloaded, "ORC-0041", text),
             Error::LetterClosed { .. } => Self::new(FaultKind::WrongState, "ORC-0042", text),
@@ -96,11 +100,15 @@ impl From<Error> for Fault {
             }
             Error::Refused(Refusal::NoSuchStep { .. }) => Self::invalid("ORC-0005", "step", text),
             Error::Refused(
-                Refusal::NotWaiting { .. }
-                | Refusal::Ended { .. }
-                | Refusal::NoIncident { .. }
-                | Refusal::TakingBack,
-            ) => Self::new(FaultKind::WrongState, "ORC-0006", text),
+                Refusal::Malformed { .. }
+                | Refusal::TooLarge { .. }
+                | Refusal::BadPayload { .. }
+                | Refusal::NoSuchSignal { .. },
+            ) => Self::invalid("ORC-0001", "event", text),
+            Error::Refused(Refusal::NotAssigned { .. } | Refusal::FourEyes { .. }) => {
+                Self::new(FaultKind::Denied, "ORC-0006", text)
+            }
+            Error::Refused(_) => Self::new(FaultKind::WrongState, "ORC-0006", text),
             Error::Busy => Self::new(FaultKind::Overloaded, "ORC-0007", text),
             Error::Away(_) | Error::Fenced | Error::Elsewhere(_) => {
                 Self::new(FaultKind::Unavailable, "ORC-0008", text)

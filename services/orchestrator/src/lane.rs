@@ -27,11 +27,11 @@ use crate::error::Error;
 use crate::letters::Keeper;
 use crate::metrics::Metrics;
 use crate::store::{Batch, Opened, Place, Store};
-use crate::tasks::Board;
+use crate::tasks::{self, Board};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use live::{By, Order};
-use probity_engine::{Command, Event};
+use probity_engine::{Command, Event, Fact};
 use probity_storage::Backend;
 use probity_types::id::ExecutionId;
 use probity_types::{Clock, Ctx, Micros};
@@ -49,6 +49,15 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// An execution as it was last committed.
 pub(crate) async fn read(store: &Store, definitions: &Definitions, id: ExecutionId) -> Result<Live, Error> {
     Live::read(store, definitions, id).await
+}
+
+/// An execution as it was last committed, and all its facts.
+pub(crate) async fn read_with_facts(
+    store: &Store,
+    definitions: &Definitions,
+    id: ExecutionId,
+) -> Result<(Live, Vec<(Micros, Fact)>), Error> {
+    Live::read_with_facts(store, definitions, id).await
 }
 
 /// What the lane is made of.
@@ -186,6 +195,7 @@ impl Lane {
                 Some(finished) = self.finished.recv(), if room => self.answered(finished, &mut work),
                 Some(message) = self.messages.recv(), if room => self.asked(message, &mut work).await,
                 () = sleep(due), if room => {}
+                () = std::future::ready(()), if room && !self.inner.is_empty() => {}
                 _ = look.tick() => looking = true,
             }
             if !looking {
@@ -247,12 +257,8 @@ impl Lane {
     }
 
     fn start(&mut self, start: Start, work: &mut Work) {
-        if self.shards.is_empty() {
-            let _ = start.reply.send(Err(Error::Away("this replica has no shards yet".to_owned())));
-            return;
-        }
-        if let Err(full) = self.parts.letters.admit(&start.ctx.tenant) {
-            let _ = start.reply.send(Err(full));
+        if let Err(refused) = self.may_start(&start.ctx.tenant) {
+            let _ = start.reply.send(Err(refused));
             return;
         }
         let id = id_in(&self.shards, fastrand::usize(..));
@@ -402,10 +408,12 @@ impl Lane {
         };
         let Settled { turns, commands, left_out, changed, visited, ended } =
             work.settle(opened, &self.parts.metrics);
+        let mut recall = Vec::new();
         if !turns.is_empty() {
             self.parts.metrics.batch.observe(turns.len() as f64);
             self.place.after += i64::try_from(turns.len()).unwrap_or(0);
             self.parts.letters.note(&turns);
+            recall.extend(turns.iter().filter(|turn| turn.takes_back()).map(|turn| turn.execution));
             self.handle.committed(turns);
         }
         for id in &left_out {
@@ -417,6 +425,7 @@ impl Lane {
             self.carry_out(id, commands, &mut tasks);
         }
         self.parts.board.offer(tasks);
+        self.inner.extend(recall.iter().flat_map(|id| self.parts.board.recall(*id)).map(tasks::recalled));
         for (id, view) in ended {
             for reply in self.ends.remove(&id).into_iter().flatten() {
                 let _ = reply.send(Ok(Answer::View(view.clone())));
@@ -450,6 +459,8 @@ impl Lane {
     fn carry_out(&mut self, id: ExecutionId, commands: Vec<Command>, tasks: &mut Vec<crate::dispatch::Task>) {
         for command in commands {
             match command {
+                // Nothing starts children yet: steps of that sort are refused their call.
+                Command::CancelChild { .. } => {}
                 Command::WakeAt(at) => self.timers.push(Reverse((at, id))),
                 Command::Call { step, item, attempt, compensation, input, key } => {
                     let order = OrderId { execution: id, step, item, attempt, compensation };

@@ -4,17 +4,23 @@
 mod actions;
 mod commit;
 mod dead_letters;
+mod list;
 mod listing;
 mod outbox;
 mod ownership;
+mod queues;
 mod row;
+mod tasks;
 
 pub(crate) use actions::Change;
 pub(crate) use commit::{Batch, Opened, Opening, Place};
 pub(crate) use dead_letters::{Letter, LetterId, Open as OpenLetters, Review, schema as letter_schema};
+pub(crate) use list::GroupBy;
 pub(crate) use listing::{Asked, Listing, predicate};
 pub(crate) use outbox::{JournalOutbox, Recent};
+pub(crate) use queues::QueueSettings;
 pub(crate) use row::{ExecutionRow, View};
+pub(crate) use tasks::{StoredTask, schema as task_schema};
 
 use crate::domain::audit::{StoredTurn, chain};
 use crate::error::Error;
@@ -29,6 +35,7 @@ use std::sync::Arc;
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") },
     Migration { version: 2, name: "dead_letters", sql: include_str!("../migrations/0002_dead_letters.sql") },
+    Migration { version: 3, name: "tasks", sql: include_str!("../migrations/0003_tasks.sql") },
 ];
 
 const JOURNAL: &str = "execution, tenant, first_fact, time_us, actor, request_id, trace_id, facts";
@@ -226,6 +233,7 @@ fn read_turn(row: &Row) -> Result<StoredTurn, Error> {
         json,
         chain: [0; 32],
         letters: Vec::new(),
+        task: None,
     })
 }
 

@@ -5,20 +5,24 @@
 //! may therefore be given out twice, never lost, and the number of its attempt
 //! decides which answer counts.
 
+mod queues;
 mod token;
 
+pub(crate) use queues::{Figures, Place, Present, keep_settings};
 pub(crate) use token::Token;
 
 use crate::dispatch::{OrderId, Task};
+use crate::lane::{Answers, Handle};
 use crate::metrics::Metrics;
 use parking_lot::Mutex;
+use probity_engine::{CallFailure, Event};
 use probity_proto::orchestrator::WorkerTask;
 use probity_proto::time::timestamp;
 use probity_queue::{Lease, LeaseNumber, Limits, Priority, Scheduler, TaskId};
 use probity_types::id::ExecutionId;
 use probity_types::{Clock, Micros};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -41,6 +45,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     ready: Notify,
     state: Mutex<State>,
+    queues: queues::Queues,
 }
 
 struct State {
@@ -50,6 +55,8 @@ struct State {
     of: HashMap<ExecutionId, Vec<TaskId>>,
     /// The name of each tenant's queue in the scheduler, by the name people use.
     queues: HashMap<String, HashMap<String, Arc<str>>>,
+    /// Tasks that nobody should begin any more.
+    recalled: HashSet<TaskId>,
 }
 
 /// Whose tasks a worker gets.
@@ -72,8 +79,8 @@ pub(crate) enum Finish {
 
 impl Board {
     pub(crate) fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        let state = State::default();
-        Self(Arc::new(Inner { clock, metrics, ready: Notify::new(), state: Mutex::new(state) }))
+        let (ready, state) = (Notify::new(), Mutex::new(State::default()));
+        Self(Arc::new(Inner { clock, metrics, ready, state, queues: queues::Queues::default() }))
     }
 
     /// Puts tasks up.
@@ -131,12 +138,8 @@ impl Board {
             state.take_off(id);
             return Finish::Counts;
         }
-        let Some(task) = state.tasks.get(&id) else { return Finish::Counts };
         // Not given out since the start: the answer is of the time before.
-        let (tenant, queue) = (task.tenant.clone(), task.queue.clone());
-        let queue = state.queue(&tenant, &queue);
-        if state.scheduler.cancel(&queue, id, now) {
-            state.take_off(id);
+        if !state.tasks.contains_key(&id) || state.withdraw(id, now).is_some() {
             return Finish::Counts;
         }
         Finish::Lost
@@ -160,14 +163,42 @@ impl Board {
         self.0.ready.notify_waiters();
     }
 
-    /// Tasks whose workers gave no sign of life: they are ready again.
-    pub(crate) fn expire(&self) -> usize {
-        let expired = self.0.state.lock().scheduler.expire(self.0.clock.now()).len();
-        if expired > 0 {
-            self.0.metrics.leases_expired.inc_by(expired as u64);
+    /// Tasks whose workers gave no sign of life are ready again, but for those that
+    /// were recalled meanwhile, which are answered.
+    pub(crate) fn expire(&self) -> Vec<OrderId> {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        let expired = state.scheduler.expire(now);
+        let withdrawn = expired.iter().filter(|id| state.recalled.contains(id)).copied().collect::<Vec<_>>();
+        let orders = withdrawn.into_iter().filter_map(|id| state.withdraw(id, now)).collect();
+        drop(state);
+        if !expired.is_empty() {
+            tracing::warn!(
+                tasks = expired.len(),
+                "workers gave no sign of life; their tasks are given out again"
+            );
+            self.0.metrics.leases_expired.inc_by(expired.len() as u64);
             self.0.ready.notify_waiters();
         }
-        expired
+        orders
+    }
+
+    /// Takes off what nobody has yet of an execution that is being taken back, and
+    /// answers what that was. What a worker has is waited for, until its lease ends.
+    pub(crate) fn recall(&self, execution: ExecutionId) -> Vec<OrderId> {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        let open = state.of.get(&execution).cloned().unwrap_or_default();
+        let mut recalled = Vec::new();
+        for id in open {
+            let Some(order) = state.tasks.get(&id).map(|task| task.order) else { continue };
+            if order.compensation {
+                continue;
+            }
+            state.recalled.insert(id);
+            recalled.extend(state.withdraw(id, now));
+        }
+        recalled
     }
 
     /// Takes off everything of an execution.
@@ -186,23 +217,35 @@ impl Board {
     pub(crate) fn clear(&self) {
         let mut state = self.0.state.lock();
         *state = State::default();
+        self.0.queues.apply_all(&mut state);
     }
 }
 
 /// Gives tasks out again whose workers fell silent, until `stop`.
-pub(crate) async fn watch_leases(board: Board, stop: CancellationToken) {
+pub(crate) async fn watch_leases(board: Board, lane: Handle, stop: CancellationToken) {
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = look.tick() => {
-                let expired = board.expire();
-                if expired > 0 {
-                    tracing::warn!(expired, "workers gave no sign of life; their tasks are given out again");
+                let events: Vec<_> = board.expire().into_iter().map(recalled).collect();
+                if !events.is_empty() {
+                    let _ = lane.answers(Answers { tenant: None, events, acknowledge: Box::new(|_| {}) }).await;
                 }
             }
         }
     }
+}
+
+/// The answer to a task that is not wanted any more.
+pub(crate) fn recalled(order: OrderId) -> (ExecutionId, Event) {
+    let failure = CallFailure {
+        code: "ORC-0027".to_owned(),
+        message: "it was recalled because the execution is being taken back".to_owned(),
+        transient: false,
+        retry_after: None,
+    };
+    (order.execution, order.event(Err(failure)))
 }
 
 impl Default for State {
@@ -212,6 +255,7 @@ impl Default for State {
             tasks: HashMap::new(),
             of: HashMap::new(),
             queues: HashMap::new(),
+            recalled: HashSet::new(),
         }
     }
 }
@@ -265,8 +309,11 @@ impl State {
         let queue = self.queue(&task.tenant, &task.queue);
         let mut entry = probity_queue::Task::new(id, queue, task.tenant.as_str(), bytes::Bytes::new())
             .with_priority(priority);
-        if let Some(at) = not_before {
+        if let Some(at) = not_before.max(task.not_before) {
             entry = entry.with_not_before(at);
+        }
+        if let Some(key) = &task.concurrency {
+            entry = entry.with_key(key.clone());
         }
         match self.scheduler.offer(entry, now) {
             Ok(_) => {
@@ -278,7 +325,17 @@ impl State {
         }
     }
 
+    /// Takes a task off that no worker has.
+    fn withdraw(&mut self, id: TaskId, now: Micros) -> Option<OrderId> {
+        let task = self.tasks.get(&id)?;
+        let (order, tenant, queue) = (task.order, task.tenant.clone(), task.queue.clone());
+        let queue = self.queue(&tenant, &queue);
+        self.scheduler.cancel(&queue, id, now).then(|| self.take_off(id))?;
+        Some(order)
+    }
+
     fn take_off(&mut self, id: TaskId) {
+        self.recalled.remove(&id);
         if let Some(task) = self.tasks.remove(&id)
             && let Some(open) = self.of.get_mut(&task.order.execution)
         {

@@ -259,3 +259,56 @@ async fn a_worker_that_breaks_off_loses_its_task_and_a_wrong_answer_needs_a_pers
     })
     .await;
 }
+
+#[tokio::test]
+async fn lists_and_counts_filter() {
+    let world = Arc::new(World::default());
+    let (harness, mut client) = start(&world).await;
+    let mut names = Vec::new();
+    for (at, priority) in [Priority::Low, Priority::Critical, Priority::Critical].into_iter().enumerate() {
+        let input = json!({"supplier": format!("S{at}")});
+        let begin = StartExecutionRequest { priority: priority as i32, ..request(&input, "", false) };
+        names.push(client.start_execution(begin).await.unwrap().into_inner().name);
+    }
+    let cancel = CancelExecutionRequest { name: names[2].clone(), reason: "a test".into() };
+    client.cancel_execution(cancel).await.unwrap();
+    // Nobody has its task, so nothing has to be waited for.
+    until(|| {
+        let mut client = client.clone();
+        async move {
+            let filter = "status = CANCELLED".to_owned();
+            let ask = ListExecutionsRequest { filter, ..ListExecutionsRequest::default() };
+            (client.list_executions(ask).await.unwrap().into_inner().executions.len() == 1).then_some(())
+        }
+    })
+    .await;
+    let mut check = async |filter: &str, expect: &[usize]| {
+        let ask = ListExecutionsRequest { filter: filter.into(), ..ListExecutionsRequest::default() };
+        let list = client.list_executions(ask).await.unwrap().into_inner().executions;
+        let found: Vec<_> = list.iter().map(|e| e.name.as_str()).collect();
+        let expect: Vec<_> = expect.iter().rev().map(|at| names[*at].as_str()).collect();
+        assert_eq!(found, expect, "{filter}");
+        let count = CountExecutionsRequest { filter: filter.into(), group_by: "priority".into() };
+        let count = client.count_executions(count).await.unwrap().into_inner();
+        assert_eq!(count.total, i64::try_from(expect.len()).unwrap(), "{filter}");
+        assert_eq!(count.groups.values().sum::<i64>(), count.total, "{filter}");
+    };
+    check("", &[0, 1, 2]).await;
+    check("priority = CRITICAL", &[1, 2]).await;
+    check("priority = CRITICAL AND status = RUNNING", &[1]).await;
+    check("status = CANCELLED OR priority < NORMAL", &[0, 2]).await;
+    check("definition = \"other\"", &[]).await;
+    check("kind = NONE AND -paused = true", &[0, 1, 2]).await;
+    let ask = ListExecutionsRequest { page_size: 2, ..ListExecutionsRequest::default() };
+    let page = client.list_executions(ask.clone()).await.unwrap().into_inner();
+    let ask = ListExecutionsRequest { page_token: page.next_page_token, ..ask };
+    let rest = client.list_executions(ask).await.unwrap().into_inner();
+    assert_eq!((page.executions.len(), rest.executions.len()), (2, 1));
+    let wrong = ListExecutionsRequest { filter: "stauts = RUNNING".into(), ..Default::default() };
+    let refused = client.list_executions(wrong).await.unwrap_err();
+    assert!(refused.message().contains("status"), "{}", refused.message());
+    let foreign = ctx("t2", "users/eve", &[Role::Operator]);
+    let mut other = ExecutionServiceClient::new(harness.client_as(&foreign));
+    let list = other.list_executions(ListExecutionsRequest::default()).await.unwrap().into_inner();
+    assert!(list.executions.is_empty(), "another tenant sees nothing");
+}

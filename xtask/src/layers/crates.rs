@@ -14,7 +14,8 @@ const MAY_TEST: &str = "probity-tests";
 
 /// Crates of the lower layers that must stay without I/O, and what they must not
 /// depend on for it.
-const PURE: [&str; 4] = ["probity-types", "probity-engine", "probity-merkle", "probity-filter"];
+const PURE: [&str; 5] =
+    ["probity-types", "probity-engine", "probity-merkle", "probity-schedule", "probity-filter"];
 const IMPURE: [&str; 8] = ["tokio", "tonic", "sqlx", "rusqlite", "hyper", "axum", "redis", "deadpool-redis"];
 
 /// Where the clients of stores are allowed.

@@ -6,16 +6,21 @@ use serde_json::Value as Json;
 use serde_saphyr::{Location, Spanned};
 use std::collections::BTreeMap;
 
+pub(super) type Text = Spanned<String>;
+pub(super) type Fields = BTreeMap<String, Text>;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
-    pub(super) name: Spanned<String>,
-    pub(super) kind: Option<Spanned<String>>,
+    pub(super) name: Text,
+    pub(super) kind: Option<Text>,
     #[serde(default)]
     #[allow(dead_code)] // for people
     pub(super) description: Option<String>,
-    pub(super) findings_from: Option<Spanned<String>>,
+    pub(super) findings_from: Option<Text>,
     pub(super) input_schema: Option<Spanned<Json>>,
+    #[serde(default)]
+    pub(super) states: BTreeMap<String, Spanned<RawState>>,
     pub(super) steps: Vec<RawStep>,
     pub(super) verdict: Option<Vec<RawVerdict>>,
     pub(super) output: Option<Spanned<RawOutput>>,
@@ -31,48 +36,98 @@ pub(super) enum RawOutput {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawState {
+    pub(super) due: Option<Text>,
+    #[serde(default)]
+    pub(super) remind: Vec<Text>,
+    #[serde(default)]
+    pub(super) escalate_to: Vec<Text>,
+    pub(super) guard: Option<Text>,
+    pub(super) reason: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawStep {
-    pub(super) id: Spanned<String>,
-    pub(super) state: Option<Spanned<String>>,
+    pub(super) id: Text,
+    pub(super) state: Option<Text>,
     #[serde(default)]
-    pub(super) needs: Vec<Spanned<String>>,
-    pub(super) when: Option<Spanned<String>>,
-    pub(super) call: Option<Spanned<String>>,
-    pub(super) task: Option<Spanned<String>>,
-    pub(super) queue: Option<Spanned<String>>,
+    pub(super) needs: Vec<Text>,
+    pub(super) when: Option<Text>,
+    pub(super) for_each: Option<Text>,
+    pub(super) concurrency: Option<Spanned<u32>>,
+    pub(super) call: Option<Text>,
+    pub(super) task: Option<Text>,
+    pub(super) queue: Option<Text>,
+    pub(super) workflow: Option<Text>,
     #[serde(default)]
-    pub(super) input: BTreeMap<String, Spanned<String>>,
+    pub(super) input: Fields,
     pub(super) output_schema: Option<Spanned<Json>>,
-    pub(super) fail: Option<Spanned<String>>,
+    pub(super) fail: Option<Text>,
     pub(super) wait: Option<RawWait>,
     pub(super) retry: Option<Spanned<RawRetry>>,
-    pub(super) timeout: Option<Spanned<String>>,
-    pub(super) on_error: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) no_retry_on: Vec<Text>,
+    pub(super) timeout: Option<Text>,
+    pub(super) deadline: Option<Text>,
+    pub(super) on_error: Option<Spanned<RawOnError>>,
     pub(super) compensate: Option<RawCall>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawCall {
-    pub(super) call: Option<Spanned<String>>,
-    pub(super) task: Option<Spanned<String>>,
-    pub(super) queue: Option<Spanned<String>>,
+    pub(super) call: Option<Text>,
+    pub(super) task: Option<Text>,
+    pub(super) queue: Option<Text>,
+    pub(super) workflow: Option<Text>,
     #[serde(default)]
-    pub(super) input: BTreeMap<String, Spanned<String>>,
+    pub(super) input: Fields,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWait {
     pub(super) approval: Option<RawApproval>,
-    pub(super) timer: Option<Spanned<String>>,
+    pub(super) timer: Option<Text>,
+    pub(super) until: Option<Text>,
+    pub(super) signal: Option<Text>,
+    pub(super) timeout: Option<Text>,
+    pub(super) schema: Option<Spanned<Json>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawApproval {
-    pub(super) reason: Spanned<String>,
-    pub(super) required: Spanned<String>,
+    pub(super) reason: Text,
+    pub(super) required: Text,
+    pub(super) assignees: Option<Text>,
+    pub(super) due: Option<Text>,
+    #[serde(default)]
+    pub(super) remind: Vec<Text>,
+    pub(super) escalate: Option<RawEscalation>,
+    #[serde(default)]
+    pub(super) four_eyes: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEscalation {
+    pub(super) to: Vec<Text>,
+    pub(super) after: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawOnError {
+    Named(String),
+    Route(RawRoute),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRoute {
+    pub(super) route: String,
 }
 
 /// Values inside have no place of their own: what is tried twice is buffered.
@@ -89,15 +144,28 @@ pub(super) struct RawPolicy {
     pub(super) max_attempts: u32,
     pub(super) base: String,
     pub(super) cap: String,
+    pub(super) multiplier: Option<f64>,
+    pub(super) jitter: Option<String>,
+    pub(super) total: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawVerdict {
-    pub(super) when: Option<Spanned<String>>,
-    pub(super) outcome: Spanned<String>,
-    pub(super) reasons: Spanned<String>,
+    pub(super) when: Option<Text>,
+    pub(super) outcome: Text,
+    pub(super) reasons: Text,
 }
+
+/// What is said when none of the forms of a value fits.
+const FORMS: [(&str, &str); 3] = [
+    (
+        "RawRetry",
+        "`retry` is the name of a preset or {max_attempts, base, cap} with, if wanted, multiplier, jitter and total",
+    ),
+    ("RawOnError", "`on_error` is incident, fail, compensate, continue or {route: STEP}"),
+    ("RawOutput", "`output` is an expression or a map from names to expressions"),
+];
 
 pub(super) fn parse(source: &str) -> Result<Raw, DefinitionError> {
     if source.len() > MAX_SOURCE {
@@ -107,8 +175,10 @@ pub(super) fn parse(source: &str) -> Result<Raw, DefinitionError> {
     serde_saphyr::from_str(source).map_err(|error| {
         let at = error.location();
         let message = error.without_snippet().to_string();
+        let form = FORMS.iter().find(|(name, _)| message.contains(name)).map(|(_, form)| (*form).to_owned());
         // The place is told once, in front.
-        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+        let message =
+            form.unwrap_or_else(|| message.split(" at line ").next().unwrap_or_default().to_owned());
         DefinitionError { line: at.map_or(0, |l| l.line()), column: at.map_or(0, |l| l.column()), message }
     })
 }

@@ -4,11 +4,14 @@
 //! was called at least once is taken back; taking back what was never done does
 //! nothing by contract. Calls under way are waited for first.
 
-use super::state::{Execution, StepStatus};
-use super::{CallFailure, Command, Turn};
+use super::state::Execution;
+use super::turn::render;
+use super::{CallFailure, Slot, StepStatus, Turn};
 use crate::fact::{Ending, Fact};
 use probity_types::Micros;
+use serde_json::Value as Json;
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 impl Execution {
     pub(super) fn take_back(
@@ -20,111 +23,137 @@ impl Execution {
         now: Micros,
     ) {
         self.record(turn, Fact::CompensationStarted { ending, reason, actor }, now);
+        self.cancel_children(&mut turn.commands);
     }
 
     /// The next step to take back, or the end.
     pub(super) fn go_back(&mut self, turn: &mut Turn, now: Micros) {
-        let busy = |s: StepStatus| {
-            matches!(
-                s,
-                StepStatus::Running | StepStatus::Compensating | StepStatus::CompensationBackingOff(_)
-            )
-        };
-        let stuck = |index: usize| {
-            self.steps[index].status == StepStatus::Incident && self.steps[index].back_attempts > 0
-        };
-        if self.steps.iter().any(|s| busy(s.status)) || (0..self.steps.len()).any(stuck) {
+        if (0..self.steps.len()).any(|step| self.is_busy(step) || self.is_stuck(step)) {
             return;
         }
         match self.next_back() {
-            Some(step) => self.schedule_back(turn, step, now),
+            Some(slot) => self.schedule_back(turn, slot, now),
             None => self.end(turn, now),
         }
     }
 
-    /// The step that was done last and can be taken back.
-    fn next_back(&self) -> Option<usize> {
-        let to_take_back = |index: &usize| {
-            let (spec, state) = (&self.definition.steps[*index], &self.steps[*index]);
-            spec.compensate.is_some()
-                && state.attempts > 0
-                && state.status != StepStatus::Compensated
-                && !state.waived
-        };
-        (0..self.steps.len())
-            .filter(to_take_back)
-            .min_by_key(|index| Reverse((self.steps[*index].ended.or(self.steps[*index].started), *index)))
+    /// Called, or being taken back.
+    fn is_busy(&self, step: usize) -> bool {
+        let state = &self.steps[step];
+        match (&state.items, state.status) {
+            (Some(items), StepStatus::Failed | StepStatus::Skipped) => items.compensating > 0,
+            (Some(items), _) => items.calling > 0 || items.compensating > 0,
+            (None, status) => matches!(
+                status,
+                StepStatus::Running | StepStatus::Compensating | StepStatus::CompensationBackingOff(_)
+            ),
+        }
     }
 
-    fn schedule_back(&mut self, turn: &mut Turn, step: usize, now: Micros) {
-        let definition = self.definition.clone();
-        let Some(spec) = &definition.steps[step].compensate else { return };
-        let attempt = self.steps[step].back_attempts + 1;
-        match self.render(spec) {
-            Ok(input) => {
-                let input = input.into();
-                self.record(turn, Fact::CompensationScheduled { step: self.id(step), attempt, input }, now);
-                turn.commands.push(self.call(step, true));
+    /// Waits for a person because taking it back failed.
+    fn is_stuck(&self, step: usize) -> bool {
+        let state = &self.steps[step];
+        match &state.items {
+            Some(items) => items.incidents.iter().any(|i| items.states[*i as usize].back_attempts > 0),
+            None => state.status == StepStatus::Incident && state.back_attempts > 0,
+        }
+    }
+
+    /// What was done last and can be taken back.
+    fn next_back(&self) -> Option<Slot> {
+        let slot_of = |step: usize| {
+            self.definition.steps[step].compensate.as_ref()?;
+            let state = &self.steps[step];
+            match &state.items {
+                Some(items) if !state.waived => {
+                    items.last_to_take_back().map(|item| Slot { step, item: Some(item) })
+                }
+                Some(_) => None,
+                None => state.may_have_done().then_some(Slot::from(step)),
             }
+        };
+        let when = |slot: &Slot| {
+            let state = &self.steps[slot.step];
+            Reverse((state.ended.or(state.started), slot.step))
+        };
+        (0..self.steps.len()).filter_map(slot_of).min_by_key(when)
+    }
+
+    fn schedule_back(&mut self, turn: &mut Turn, slot: Slot, now: Micros) {
+        let definition = self.definition.clone();
+        let Some(spec) = &definition.steps[slot.step].compensate else { return };
+        let message = match self.item_view(slot) {
+            Some(view) => render(spec, &view),
+            None => render(spec, self),
+        };
+        match message {
+            Ok(input) => self.call_back(turn, slot, input.into(), now),
             Err(error) => {
-                let (step, reason) = (self.id(step), error.clone());
-                let failed =
-                    Fact::CompensationFailed { step: step.clone(), attempt, error, retry_at_us: None };
-                self.record(turn, failed, now);
-                self.record(turn, Fact::IncidentOpened { step, reason }, now);
+                let attempt = self.slot(slot).map_or(0, |state| state.back_attempts) + 1;
+                self.back_failed(turn, slot, attempt, error, None, now);
             }
         }
     }
 
-    pub(super) fn back_again(&mut self, turn: &mut Turn, step: usize, now: Micros) {
-        let (attempt, input) = (self.steps[step].back_attempts + 1, self.steps[step].input.clone());
-        self.record(turn, Fact::CompensationScheduled { step: self.id(step), attempt, input }, now);
-        turn.commands.push(self.call(step, true));
+    fn call_back(&mut self, turn: &mut Turn, slot: Slot, input: Arc<Json>, now: Micros) {
+        let attempt = self.slot(slot).map_or(0, |state| state.back_attempts) + 1;
+        let (step, item) = (self.id(slot.step), slot.item);
+        self.record(turn, Fact::CompensationScheduled { step, item, attempt, input }, now);
+        turn.commands.extend(self.call(slot, true));
+    }
+
+    pub(super) fn back_again(&mut self, turn: &mut Turn, slot: Slot, now: Micros) {
+        if let Some(input) = self.slot(slot).map(|state| state.input.clone()) {
+            self.call_back(turn, slot, input, now);
+        }
     }
 
     pub(super) fn back_ended(
         &mut self,
         turn: &mut Turn,
-        step: usize,
+        slot: Slot,
         attempt: u32,
         result: Result<(), CallFailure>,
         now: Micros,
         random: f64,
     ) {
         let awaited = self
-            .steps
-            .get(step)
+            .slot(slot)
             .is_some_and(|s| s.status == StepStatus::Compensating && s.back_attempts == attempt);
-        if !awaited {
+        let whole = self.steps.get(slot.step).is_some_and(|s| s.items.is_some()) && slot.item.is_none();
+        if !awaited || whole || self.ended.is_some() {
             return;
         }
-        let id = self.id(step);
         match result {
-            Ok(()) => self.record(turn, Fact::CompensationCompleted { step: id }, now),
+            Ok(()) => {
+                let (step, item) = (self.id(slot.step), slot.item);
+                self.record(turn, Fact::CompensationCompleted { step, item }, now);
+            }
             Err(failure) => {
-                let delay =
-                    self.definition.steps[step].retry.delay(attempt, random).filter(|_| failure.transient);
+                let retry = self.definition.steps[slot.step].retry.policy;
+                let delay = retry.delay(attempt, random).filter(|_| failure.transient);
                 let due = delay.map(|d| now.plus(d.max(failure.retry_after.unwrap_or_default())));
-                let failed = Fact::CompensationFailed {
-                    step: id.clone(),
-                    attempt,
-                    error: failure.message.clone(),
-                    retry_at_us: due.map(|d| d.0),
-                };
-                self.record(turn, failed, now);
-                match due {
-                    Some(due) => turn.commands.push(Command::WakeAt(due)),
-                    None => {
-                        self.record(turn, Fact::IncidentOpened { step: id, reason: failure.message }, now)
-                    }
-                }
+                self.back_failed(turn, slot, attempt, failure.message, due, now);
             }
         }
     }
 
-    fn end(&mut self, turn: &mut Turn, now: Micros) {
-        let Some((ending, reason)) = self.taking_back.clone() else { return };
-        self.move_to(turn, ending.state(), None, reason.clone(), now);
-        self.record(turn, Fact::Ended { ending, reason, output: None }, now);
+    fn back_failed(
+        &mut self,
+        turn: &mut Turn,
+        slot: Slot,
+        attempt: u32,
+        error: String,
+        due: Option<Micros>,
+        now: Micros,
+    ) {
+        let (step, item) = (self.id(slot.step), slot.item);
+        let retry_at_us = due.map(|due| due.0);
+        let reason = error.clone();
+        let failed = Fact::CompensationFailed { step: step.clone(), item, attempt, error, retry_at_us };
+        self.record(turn, failed, now);
+        if due.is_none() {
+            self.record(turn, Fact::IncidentOpened { step, item, reason }, now);
+        }
     }
 }

@@ -1,123 +1,30 @@
-//! State as a fold of facts.
+//! State as a fold of facts: what concerns the whole execution.
 
-use super::{Command, Opening, Turn};
+use super::signal::Mailbox;
+use super::step::StepState;
+use super::{Opening, Slot, StepStatus, Turn};
 use crate::case::CaseState;
 use crate::definition::Definition;
-use crate::expr::Variables;
-use crate::fact::{Disposition, Ending, Fact, Outcome};
+use crate::fact::{Ending, Fact, Outcome};
 use probity_types::Micros;
 use serde_json::Value as Json;
-use std::sync::{Arc, LazyLock};
-
-/// What a step that was never called has for a message.
-static NOTHING: LazyLock<Arc<Json>> = LazyLock::new(|| Arc::new(Json::Null));
+use std::sync::Arc;
 
 /// Where an execution stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Steps run or wait for a timer.
+    /// Steps run or wait for a timer or a signal.
     Running,
     /// It waits for a person's decision.
     Waiting,
     /// It waits for a person to mend something.
     Incident,
+    /// A person stopped it from starting anything new.
+    Paused,
     /// What was done is being taken back.
     Compensating,
     /// It has ended.
     Ended(Ending),
-}
-
-/// Where a step stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepStatus {
-    /// Waits for other steps.
-    Blocked,
-    /// Called, no answer yet.
-    Running,
-    /// Waits for its next attempt.
-    BackingOff(Micros),
-    /// Waits for a point in time.
-    Timer(Micros),
-    /// Waits for people.
-    Approval,
-    /// Waits for a person to mend something.
-    Incident,
-    /// Done.
-    Completed,
-    /// Not needed.
-    Skipped,
-    /// Done, and being taken back.
-    Compensating,
-    /// Done, and waits for the next attempt to take it back.
-    CompensationBackingOff(Micros),
-    /// Done, and taken back since.
-    Compensated,
-}
-
-impl StepStatus {
-    /// Whether dependants may go on.
-    #[must_use]
-    pub const fn is_done(self) -> bool {
-        matches!(self, Self::Completed | Self::Skipped | Self::Compensated)
-    }
-}
-
-/// A step of an execution.
-#[derive(Debug, Clone)]
-pub struct StepState {
-    /// Where it stands.
-    pub status: StepStatus,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// Attempts since the last incident: what the retry policy counts.
-    pub round: u32,
-    /// Attempts to take it back.
-    pub back_attempts: u32,
-    /// The message of the last attempt.
-    pub input: Arc<Json>,
-    /// Its answer, once it is done.
-    pub output: Option<Arc<Json>>,
-    /// What went wrong last.
-    pub error: String,
-    /// What is asked or wrong while it waits.
-    pub reason: String,
-    /// How many people must agree.
-    pub required: u32,
-    /// Who said what, a line a person, newest decision.
-    pub votes: Vec<(String, Disposition, String)>,
-    /// A person skipped it and answers for what it may have done.
-    pub waived: bool,
-    /// When it was first started.
-    pub started: Option<Micros>,
-    /// When it was done.
-    pub ended: Option<Micros>,
-}
-
-impl StepState {
-    fn new() -> Self {
-        Self {
-            status: StepStatus::Blocked,
-            attempts: 0,
-            round: 0,
-            back_attempts: 0,
-            input: NOTHING.clone(),
-            output: None,
-            error: String::new(),
-            reason: String::new(),
-            required: 0,
-            votes: Vec::new(),
-            waived: false,
-            started: None,
-            ended: None,
-        }
-    }
-
-    fn finish(&mut self, status: StepStatus, output: Arc<Json>, at: Micros) {
-        self.status = status;
-        self.output = Some(output);
-        self.ended = Some(at);
-        self.input = NOTHING.clone();
-    }
 }
 
 /// A decided case.
@@ -131,6 +38,20 @@ pub struct Verdict {
     pub decided_by: Vec<String>,
     /// The note of the person.
     pub note: String,
+}
+
+/// How long a case has been in its state, and who was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stay {
+    pub(super) since: Micros,
+    pub(super) reminded: usize,
+    pub(super) overdue: bool,
+}
+
+impl Stay {
+    const fn from(since: Micros) -> Self {
+        Self { since, reminded: 0, overdue: false }
+    }
 }
 
 /// One run of a definition.
@@ -148,6 +69,8 @@ pub struct Execution {
     pub verdict: Option<Verdict>,
     /// How it will end and why, once taking back has begun.
     pub taking_back: Option<(Ending, String)>,
+    /// Why a person paused it, while it is paused.
+    pub paused: Option<String>,
     /// How it ended.
     pub ended: Option<Ending>,
     /// Why it ended, when not as defined.
@@ -156,8 +79,15 @@ pub struct Execution {
     pub output: Option<Arc<Json>>,
     /// Facts so far: the sequence number of the last one.
     pub sequence: i64,
+    /// Signals that came before their time.
+    pub(super) mailbox: Mailbox,
+    pub(super) stay: Stay,
     /// What expressions see as `case` or `execution`.
-    itself: Json,
+    pub(super) itself: Json,
+    /// The newest point in time it has seen. Not stored: see `wake.rs`.
+    pub(super) latest: Micros,
+    /// The alarm that was asked for last. Not stored: see `wake.rs`.
+    pub(super) armed: Option<Micros>,
 }
 
 impl Execution {
@@ -171,6 +101,7 @@ impl Execution {
         let mut turn = Turn::default();
         execution.record(&mut turn, fact, now);
         execution.advance(&mut turn, now);
+        execution.arm(&mut turn, now);
         (execution, turn)
     }
 
@@ -186,7 +117,7 @@ impl Execution {
         Some(execution)
     }
 
-    fn blank(definition: Arc<Definition>, opening: Opening) -> Self {
+    pub(super) fn blank(definition: Arc<Definition>, opening: Opening) -> Self {
         Self {
             steps: definition.steps.iter().map(|_| StepState::new()).collect(),
             definition,
@@ -195,21 +126,37 @@ impl Execution {
             state: CaseState::Pending,
             verdict: None,
             taking_back: None,
+            paused: None,
             ended: None,
             end_reason: String::new(),
             output: None,
             sequence: 0,
+            mailbox: Mailbox::default(),
+            stay: Stay::from(Micros(0)),
+            latest: Micros(0),
+            armed: None,
         }
     }
 
     /// Folds one fact into the state. Decides nothing.
     pub fn apply(&mut self, fact: &Fact, at: Micros) {
         self.sequence += 1;
+        self.latest = self.latest.max(at);
         match fact {
-            Fact::CaseOpened { .. } | Fact::ExecutionStarted { .. } => {}
-            Fact::CaseMoved { to, .. } => self.state = *to,
+            Fact::CaseOpened { .. } | Fact::ExecutionStarted { .. } => self.stay = Stay::from(at),
+            Fact::CaseMoved { to, .. } => {
+                self.state = *to;
+                self.stay = Stay::from(at);
+            }
+            Fact::CaseReminded { number, .. } => self.stay.reminded = *number as usize,
+            Fact::CaseOverdue { .. } => self.stay.overdue = true,
+            Fact::Paused { reason, .. } => self.paused = Some(reason.clone()),
+            Fact::Resumed { .. } => self.paused = None,
+            Fact::Rerun { steps, .. } => self.apply_rerun(steps),
+            Fact::SignalReceived { .. } => self.mailbox.put(fact),
             Fact::CompensationStarted { ending, reason, .. } => {
                 self.taking_back = Some((*ending, reason.clone()));
+                self.paused = None;
             }
             Fact::Decided { outcome, reasons, decided_by, note } => {
                 self.verdict = Some(Verdict {
@@ -221,75 +168,24 @@ impl Execution {
             }
             Fact::Ended { ending, reason, output } => {
                 self.ended = Some(*ending);
-                self.output.clone_from(output);
                 self.end_reason.clone_from(reason);
+                self.output.clone_from(output);
             }
             of_step => {
-                if let Some(index) = of_step.step().and_then(|id| self.definition.index(id)) {
-                    self.apply_to_step(index, of_step, at);
+                if let Some(step) = of_step.step().and_then(|id| self.definition.index(id)) {
+                    self.apply_to(Slot { step, item: of_step.item() }, of_step, at);
                 }
             }
         }
     }
 
-    fn apply_to_step(&mut self, index: usize, fact: &Fact, at: Micros) {
-        let default = &self.definition.steps[index].default_output;
-        let step = &mut self.steps[index];
-        match fact {
-            Fact::StepScheduled { attempt, input, .. } => {
-                step.status = StepStatus::Running;
-                step.attempts = *attempt;
-                step.round += 1;
-                step.input = input.clone();
-                step.started.get_or_insert(at);
-            }
-            Fact::StepCompleted { output, .. } => step.finish(StepStatus::Completed, output.clone(), at),
-            Fact::StepFailed { error, retry_at_us, .. } => {
-                step.error.clone_from(error);
-                step.status =
-                    retry_at_us.map_or(StepStatus::Blocked, |us| StepStatus::BackingOff(Micros(us)));
-            }
-            Fact::StepSkipped { actor, .. } => {
-                step.waived = actor.is_some();
-                step.finish(StepStatus::Skipped, default.clone(), at);
-            }
-            Fact::TimerStarted { at_us, .. } => {
-                step.status = StepStatus::Timer(Micros(*at_us));
-                step.started = Some(at);
-            }
-            Fact::ApprovalRequested { reason, required, .. } => {
-                step.status = StepStatus::Approval;
-                step.reason.clone_from(reason);
-                step.required = *required;
-                step.started = Some(at);
-            }
-            Fact::ApprovalGiven { actor, disposition, note, .. } => {
-                step.votes.retain(|(who, ..)| who != actor);
-                step.votes.push((actor.clone(), *disposition, note.clone()));
-            }
-            Fact::IncidentOpened { reason, .. } => {
-                step.status = StepStatus::Incident;
-                step.reason.clone_from(reason);
-            }
-            Fact::IncidentRetried { .. } => {
-                // A step that is done had its incident with the verdict.
-                step.status = if step.output.is_some() { StepStatus::Completed } else { StepStatus::Blocked };
-                step.round = 0;
-                step.back_attempts = 0;
-            }
-            Fact::CompensationScheduled { attempt, input, .. } => {
-                step.status = StepStatus::Compensating;
-                step.back_attempts = *attempt;
-                step.input = input.clone();
-            }
-            Fact::CompensationCompleted { .. } => step.status = StepStatus::Compensated,
-            Fact::CompensationFailed { error, retry_at_us, .. } => {
-                step.error.clone_from(error);
-                let due = retry_at_us.map(|us| StepStatus::CompensationBackingOff(Micros(us)));
-                step.status = due.unwrap_or(StepStatus::Incident);
-            }
-            _ => {}
+    fn apply_rerun(&mut self, steps: &[String]) {
+        for step in steps.iter().filter_map(|id| self.definition.index(id)) {
+            self.steps[step].again();
         }
+        self.ended = None;
+        self.output = None;
+        self.end_reason.clear();
     }
 
     /// Where it stands.
@@ -299,7 +195,9 @@ impl Execution {
             return Status::Ended(ending);
         }
         let any = |wanted: StepStatus| self.steps.iter().any(|s| s.status == wanted);
-        if any(StepStatus::Incident) {
+        if self.paused.is_some() {
+            Status::Paused
+        } else if any(StepStatus::Incident) {
             Status::Incident
         } else if self.taking_back.is_some() {
             Status::Compensating
@@ -310,62 +208,29 @@ impl Execution {
         }
     }
 
-    /// Everything that is under way: what a process that starts again must do.
-    #[must_use]
-    pub fn outstanding(&self) -> Vec<Command> {
-        (0..self.steps.len()).filter_map(|index| self.under_way(index)).collect()
-    }
-
-    /// Whether anything is under way: a call, or a wait for a point in time.
-    #[must_use]
-    pub fn is_active(&self) -> bool {
-        (0..self.steps.len()).any(|index| self.is_under_way(index))
-    }
-
-    /// Once what was done is being taken back, steps that only waited for a point
-    /// in time never start.
-    fn is_under_way(&self, index: usize) -> bool {
-        self.ended.is_none()
-            && match self.steps[index].status {
-                StepStatus::Running | StepStatus::Compensating | StepStatus::CompensationBackingOff(_) => {
-                    true
-                }
-                StepStatus::BackingOff(_) | StepStatus::Timer(_) => self.taking_back.is_none(),
-                _ => false,
-            }
-    }
-
-    fn under_way(&self, index: usize) -> Option<Command> {
-        if !self.is_under_way(index) {
-            return None;
-        }
-        match self.steps[index].status {
-            StepStatus::Running => Some(self.call(index, false)),
-            StepStatus::Compensating => Some(self.call(index, true)),
-            StepStatus::BackingOff(at) | StepStatus::Timer(at) | StepStatus::CompensationBackingOff(at) => {
-                Some(Command::WakeAt(at))
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn call(&self, index: usize, compensation: bool) -> Command {
-        let step = &self.steps[index];
-        let id = &self.definition.steps[index].id;
-        Command::Call {
-            step: index,
-            attempt: if compensation { step.back_attempts } else { step.attempts },
-            item: None,
-            compensation,
-            input: step.input.clone(),
-            key: if compensation { format!("{id}/back") } else { id.clone() },
-        }
-    }
-
     /// Stores a fact in the turn and in the state.
     pub(super) fn record(&mut self, turn: &mut Turn, fact: Fact, now: Micros) {
         self.apply(&fact, now);
         turn.facts.push(fact);
+    }
+
+    /// The state of a step, or of one of its items.
+    pub(super) fn slot(&self, slot: Slot) -> Option<&StepState> {
+        let step = self.steps.get(slot.step)?;
+        match slot.item {
+            None => Some(step),
+            Some(item) => step.items.as_ref()?.states.get(item as usize),
+        }
+    }
+
+    pub(super) fn id(&self, step: usize) -> String {
+        self.definition.steps[step].id.clone()
+    }
+
+    /// How people write it: `step`, or `step[3]`.
+    pub(super) fn name(&self, slot: Slot) -> String {
+        let id = &self.definition.steps[slot.step].id;
+        slot.item.map_or_else(|| id.clone(), |item| format!("{id}[{item}]"))
     }
 
     /// How many findings the investigation made.
@@ -376,26 +241,5 @@ impl Execution {
             .and_then(|index| self.steps[index].output.as_ref())
             .and_then(|output| output.get("finding_count")?.as_i64())
             .unwrap_or(0)
-    }
-}
-
-/// What expressions see: `steps` with the outputs of done steps, and `case`, or
-/// `input` and `execution`.
-impl Variables for Execution {
-    fn variable(&self, name: &str) -> Option<&Json> {
-        match (name, self.opening.is_case()) {
-            ("case", true) | ("execution", false) => Some(&self.itself),
-            ("input", false) => Some(&self.opening.input),
-            _ => None,
-        }
-    }
-
-    fn step(&self, id: &str) -> Option<&Json> {
-        self.steps[self.definition.index(id)?].output.as_deref()
-    }
-
-    fn steps(&self) -> Vec<(&str, &Json)> {
-        let all = self.definition.steps.iter().zip(&self.steps);
-        all.filter_map(|(spec, state)| Some((spec.id.as_str(), state.output.as_deref()?))).collect()
     }
 }

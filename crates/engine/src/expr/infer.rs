@@ -29,6 +29,8 @@ pub enum Type {
     Map(Box<Type>),
     /// A message.
     Message(MessageDescriptor),
+    /// What a step gives that may have failed: itself, and `error`.
+    Fallible(Box<Type>),
     /// Named fields of known types.
     Record {
         /// The fields.
@@ -76,6 +78,8 @@ impl Type {
     #[must_use]
     pub fn fits(&self, wanted: &Self) -> bool {
         match (self, wanted) {
+            (Self::Fallible(of), wanted) => of.fits(wanted),
+            (of, Self::Fallible(wanted)) => of.fits(wanted),
             (Self::Unknown, _) | (_, Self::Unknown) => true,
             (Self::List(a), Self::List(b)) | (Self::Map(a), Self::Map(b)) => a.fits(b),
             (Self::Enum(_) | Self::Text, Self::Enum(_) | Self::Text) | (Self::Text, Self::Bytes) => true,
@@ -94,6 +98,7 @@ impl Type {
     pub fn describe(&self) -> String {
         match self {
             Self::Unknown => "something".to_owned(),
+            Self::Fallible(of) => of.describe(),
             Self::Bool => "true or false".to_owned(),
             Self::Int => "a whole number".to_owned(),
             Self::Double => "a number".to_owned(),
@@ -206,7 +211,15 @@ fn field_of(select: &SelectExpr, scope: &Scope<'_>) -> Result<Type, String> {
             format!("steps.{field} is not upstream of this step; name it in `needs`, directly or through another step")
         });
     }
-    match infer(&select.operand, scope)? {
+    field_in(infer(&select.operand, scope)?, field)
+}
+
+fn field_in(of: Type, field: &String) -> Result<Type, String> {
+    match of {
+        Type::Fallible(_) if field == "error" => {
+            Ok(Type::record(&[("code", Type::Text), ("message", Type::Text)]))
+        }
+        Type::Fallible(of) => field_in(*of, field),
         Type::Message(message) => match message.get_field_by_name(field) {
             Some(found) => Ok(Type::of_field(&found)),
             None => {

@@ -1,5 +1,8 @@
 //! The contracts as a catalog, and definitions to run.
 
+pub mod flows;
+pub mod world;
+
 use probity_engine::definition::{Catalog, Definition, MethodSpec};
 use probity_proto::access;
 use probity_proto::prost_reflect::{DynamicMessage, SerializeOptions};
@@ -72,7 +75,7 @@ steps:
     when: steps.investigate.finding_count > 0
     call: probity.orchestrator.v1.RemediationService/TakeAction
     input: {case: case.name, type: "'ACTION_TYPE_HOLD_PAYMENT'", reason: steps.investigate.summary}
-    on_error: fail
+    on_error: compensate
     retry: quick
     compensate:
       call: probity.orchestrator.v1.RemediationService/RevertAction

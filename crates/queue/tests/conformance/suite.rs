@@ -178,7 +178,7 @@ pub(crate) async fn the_figures_add_up(new: impl Fn(Limits) -> Bench) {
     assert_eq!((totals.offered, totals.taken, totals.finished), (5, 2, 1));
     assert_eq!((totals.released, totals.expired, totals.cancelled), (1, 0, 1));
     assert!(stats.offered_per_s > stats.taken_per_s && stats.taken_per_s > stats.finished_per_s);
-    assert_eq!(bench.queue.queues().await.unwrap(), ["q".into()]);
+    assert_eq!(bench.queue.queues().await.unwrap(), [std::sync::Arc::<str>::from("q")]);
     assert_eq!(bench.queue.stats("other".into()).await.unwrap(), probity_queue::Stats::default());
 }
 

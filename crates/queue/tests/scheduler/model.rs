@@ -3,6 +3,7 @@
 //! something comes while anything may.
 
 use super::id;
+use super::ops::Op;
 use probity_queue::{
     Held, Lease, Limits, Offered, Policy, Priority, Rate, Refusal, Scheduler, Standing, Task, TaskId,
 };
@@ -10,48 +11,6 @@ use probity_types::Micros;
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Something that is done to the queue.
-#[derive(Debug, Clone)]
-pub(crate) enum Op {
-    Offer { n: u32, queue: usize, tenant: u8, rank: usize, key: Option<u8>, unique: Option<u8>, delay: i64 },
-    Take { credits: usize, queues: u8 },
-    Finish { which: usize },
-    Release { which: usize, delay: Option<i64> },
-    Extend { which: usize },
-    Cancel { n: u32, queue: usize },
-    Expire,
-    Pause { queue: usize, paused: bool },
-    Wait { us: i64 },
-}
-
-/// Any operation; small numbers, so that they meet.
-pub(crate) fn op() -> impl Strategy<Value = Op> {
-    let maybe = || prop::option::weighted(0.3, 0_u8..2);
-    let delay = || prop_oneof![2 => Just(0_i64), 1 => -5_000_i64..15_000];
-    let offer = (0_u32..40, 0_usize..2, 0_u8..3, 0_usize..4, maybe(), maybe(), delay()).prop_map(
-        |(n, queue, tenant, rank, key, unique, delay)| Op::Offer {
-            n,
-            queue,
-            tenant,
-            rank,
-            key,
-            unique,
-            delay,
-        },
-    );
-    prop_oneof![
-        8 => offer,
-        5 => (0_usize..6, 1_u8..4).prop_map(|(credits, queues)| Op::Take { credits, queues }),
-        4 => (0_usize..30).prop_map(|which| Op::Finish { which }),
-        2 => ((0_usize..30), prop::option::of(delay())).prop_map(|(which, delay)| Op::Release { which, delay }),
-        1 => (0_usize..30).prop_map(|which| Op::Extend { which }),
-        1 => (0_u32..40, 0_usize..2).prop_map(|(n, queue)| Op::Cancel { n, queue }),
-        2 => Just(Op::Expire),
-        1 => (0_usize..2, any::<bool>()).prop_map(|(queue, paused)| Op::Pause { queue, paused }),
-        4 => (-500_i64..10_000).prop_map(|us| Op::Wait { us }),
-    ]
-}
 
 #[derive(Debug, Clone)]
 enum Is {
@@ -177,6 +136,7 @@ impl Model {
             not_before: (*delay != 0).then_some(Micros(self.now.0 + delay)),
             ..Task::new(id(*n), Arc::clone(&self.names[*queue]), format!("t{tenant}"), "")
         };
+        self.promote();
         let answer = real.offer(task.clone(), self.now);
         prop_assert_eq!(answer, self.accepts(&task, *queue), "offer of {:?}", task);
         Ok(())
@@ -332,6 +292,7 @@ impl Model {
         let row = self.held_row(&held);
         prop_assert_eq!(real.release(held.id, held.lease, not_before, self.now), row.is_some());
         if let Some(at) = row {
+            self.promote();
             self.place(at, not_before);
         }
         Ok(())
@@ -361,6 +322,7 @@ impl Model {
         let at: Vec<_> = (0..self.rows.len()).filter(|at| due(&self.rows[*at])).collect();
         let mut expect: Vec<TaskId> = at.iter().map(|at| self.rows[*at].task.id).collect();
         at.into_iter().for_each(|at| self.place(at, None));
+        self.promote();
         let mut expired = real.expire(self.now);
         expired.sort();
         expect.sort();

@@ -9,7 +9,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 /// A body that was read as far as the limit allows.
-pub(super) enum Buffered {
+pub(crate) enum Buffered {
     /// All of it: it can be sent as often as needed.
     Whole(Bytes),
     /// More than the limit: what was read and the rest, to be sent once.
@@ -17,7 +17,7 @@ pub(super) enum Buffered {
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(super) async fn read(mut body: Body, limit: usize) -> Result<Buffered, Status> {
+pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Buffered, Status> {
     let mut held = BytesMut::new();
     while held.len() <= limit {
         match body.frame().await.transpose()? {
@@ -34,7 +34,7 @@ pub(super) async fn read(mut body: Body, limit: usize) -> Result<Buffered, Statu
 }
 
 /// A whole body again.
-pub(super) fn body(bytes: &Bytes) -> Body {
+pub(crate) fn body(bytes: &Bytes) -> Body {
     Body::new(Full::new(bytes.clone()))
 }
 

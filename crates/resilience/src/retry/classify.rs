@@ -6,9 +6,14 @@
 //! | RESOURCE_EXHAUSTED with RetryInfo or pushback | yes, no sooner than asked |
 //! | RESOURCE_EXHAUSTED without | no: a quota does not come back by asking |
 //! | DEADLINE_EXCEEDED, CANCELLED | no: nobody waits for the answer any more |
+//! | a code in [`Policy::codes`](super::Policy::codes) | yes |
 //! | every other code | no: the same call fails the same way |
+//! | HTTP 408, 429, 500, 502, 503, 504 | yes, no sooner than `Retry-After` asks |
+//! | connection refused, reset, aborted, broken; a timeout of the transport | yes |
 
+use super::Codes;
 use probity_types::{Fault, FaultKind};
+use std::io;
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -49,17 +54,54 @@ impl Retryable for Fault {
     }
 }
 
-/// Whether to try again after a status.
+impl Retryable for io::Error {
+    fn verdict(&self) -> Verdict {
+        use io::ErrorKind as Kind;
+        match self.kind() {
+            Kind::ConnectionRefused
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::NotConnected
+            | Kind::BrokenPipe
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::TimedOut => Verdict::Retry,
+            _ => Verdict::Final,
+        }
+    }
+}
+
+/// Whether to try again after an HTTP status; `asked` is what `Retry-After` says.
+#[must_use]
+pub const fn of_http(status: u16, asked: Option<Duration>) -> Verdict {
+    match (status, asked) {
+        (408 | 429 | 500 | 502 | 503 | 504, Some(asked)) => Verdict::RetryAfter(asked),
+        (408 | 429 | 500 | 502 | 503 | 504, None) => Verdict::Retry,
+        _ => Verdict::Final,
+    }
+}
+
+/// Whether to try again after a status, where UNAVAILABLE is what is worth it.
 #[must_use]
 pub fn of_status(status: &Status) -> Verdict {
+    of_status_with(status, Codes::UNAVAILABLE)
+}
+
+/// Whether to try again after a status. The server's word (`RetryInfo`,
+/// `grpc-retry-pushback-ms`) counts for UNAVAILABLE, RESOURCE_EXHAUSTED and the
+/// codes given.
+#[must_use]
+pub fn of_status_with(status: &Status, codes: Codes) -> Verdict {
     let asked = match pushback(status) {
         Pushback::Never => return Verdict::Final,
         Pushback::After(wait) => Some(wait),
         Pushback::Nothing => status.get_details_retry_info().and_then(|info| info.retry_delay),
     };
+    let worth_it = codes.contains(status.code());
     match (status.code(), asked) {
         (Code::Unavailable | Code::ResourceExhausted, Some(wait)) => Verdict::RetryAfter(wait),
-        (Code::Unavailable, None) => Verdict::Retry,
+        (_, Some(wait)) if worth_it => Verdict::RetryAfter(wait),
+        (_, None) if worth_it => Verdict::Retry,
         _ => Verdict::Final,
     }
 }
@@ -113,6 +155,36 @@ mod tests {
             if !matches!(code, Code::Unavailable | Code::ResourceExhausted) {
                 check(code, None, Some(5), Final);
             }
+        }
+    }
+
+    #[test]
+    fn more_codes_can_be_worth_it() {
+        let codes = Codes::of(&[Code::Aborted]);
+        let check = |code, info, expect| assert_eq!(of_status_with(&status(code, None, info), codes), expect);
+        check(Code::Aborted, None, Verdict::Retry);
+        check(Code::Aborted, Some(5), Verdict::RetryAfter(Duration::from_millis(5)));
+        check(Code::Unavailable, None, Verdict::Final);
+        check(Code::Internal, None, Verdict::Final);
+    }
+
+    #[test]
+    fn http_and_transport_failures() {
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert_eq!(of_http(status, None), Verdict::Retry, "{status}");
+            let asked = Duration::from_secs(7);
+            assert_eq!(of_http(status, Some(asked)), Verdict::RetryAfter(asked), "{status}");
+        }
+        for status in [200, 301, 400, 401, 403, 404, 409, 422, 501, 505] {
+            assert_eq!(of_http(status, Some(Duration::ZERO)), Verdict::Final, "{status}");
+        }
+        use io::ErrorKind as Kind;
+        let check = |kind: Kind, expect| assert_eq!(io::Error::from(kind).verdict(), expect, "{kind}");
+        for kind in [Kind::ConnectionRefused, Kind::ConnectionReset, Kind::TimedOut, Kind::BrokenPipe] {
+            check(kind, Verdict::Retry);
+        }
+        for kind in [Kind::PermissionDenied, Kind::InvalidData, Kind::NotFound] {
+            check(kind, Verdict::Final);
         }
     }
 

@@ -1,15 +1,18 @@
 //! The layer that repeats gRPC calls.
 
 use super::buffer::{self, Buffered};
-use super::classify::{Retryable as _, Verdict};
-use super::{Attempts, Policy};
+use super::classify::Verdict;
+use super::{Attempts, Budget, Policy, ServiceConfig, of_status_with};
 use crate::Deadline;
 use crate::deadline::write_timeout;
 use crate::methods::is_unary;
+use crate::observe::{Event, Observed};
+use crate::refusal::Refusal;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, request};
 use probity_proto::{BoxError, access};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tonic::Status;
@@ -29,17 +32,42 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// the contract says the method has no side effects, or it says the method is
 /// idempotent and the call carries an `idempotency-key`. Everything else passes
 /// through once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RetryLayer {
     policy: Policy,
     attempt_timeout: Option<Duration>,
+    budget: Option<Arc<Budget>>,
+    config: Option<Arc<ServiceConfig>>,
+    observed: Observed,
 }
 
 impl RetryLayer {
     /// A layer that follows `policy`.
     #[must_use]
-    pub const fn new(policy: Policy) -> Self {
-        Self { policy, attempt_timeout: None }
+    pub fn new(policy: Policy) -> Self {
+        let observed = Observed::default();
+        Self { policy, attempt_timeout: None, budget: None, config: None, observed }
+    }
+
+    /// Stops trying again while a budget is used up. One budget for each peer.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Arc<Budget>) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// Follows a service config for the methods it names with a `retryPolicy`.
+    #[must_use]
+    pub fn with_service_config(mut self, config: Arc<ServiceConfig>) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// Tells an observer of each repetition and of each that the budget forbids.
+    #[must_use]
+    pub fn with_observer(mut self, observed: Observed) -> Self {
+        self.observed = observed;
+        self
     }
 
     /// Ends an attempt after `timeout`, so that one lost answer does not use up
@@ -55,7 +83,7 @@ impl<S> Layer<S> for RetryLayer {
     type Service = RetryService<S>;
 
     fn layer(&self, inner: S) -> RetryService<S> {
-        RetryService { inner, layer: *self }
+        RetryService { inner, layer: self.clone() }
     }
 }
 
@@ -84,17 +112,18 @@ where
         // The service that was polled ready is the one to call.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let layer = self.layer;
-        if layer.policy.max_attempts < 2 || !may_repeat(&request) {
+        let policy = self.layer.policy_of(request.uri().path());
+        if policy.max_attempts < 2 || !may_repeat(&request) {
             return Box::pin(async move { inner.call(request).await.map_err(Into::into) });
         }
+        let layer = self.layer.clone();
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             match buffer::read(body, BODY_LIMIT).await? {
                 Buffered::Once(body) => {
                     inner.call(Request::from_parts(parts, body)).await.map_err(Into::into)
                 }
-                Buffered::Whole(bytes) => layer.repeat(inner, &parts, &bytes).await,
+                Buffered::Whole(bytes) => layer.repeat(policy, inner, &parts, &bytes).await,
             }
         })
     }
@@ -109,8 +138,14 @@ fn may_repeat(request: &Request<Body>) -> bool {
 }
 
 impl RetryLayer {
+    fn policy_of(&self, path: &str) -> Policy {
+        let named = self.config.as_ref().and_then(|config| config.method(path)?.retry);
+        named.unwrap_or(self.policy)
+    }
+
     async fn repeat<S>(
         self,
+        policy: Policy,
         mut inner: S,
         parts: &request::Parts,
         body: &Bytes,
@@ -120,19 +155,41 @@ impl RetryLayer {
         S::Error: Into<BoxError>,
     {
         let deadline = parts.extensions.get::<Deadline>().copied().or_else(Deadline::current);
-        let mut attempts = Attempts::new(self.policy, deadline);
+        let mut attempts = Attempts::new(policy, deadline);
+        let operation = parts.uri.path();
         loop {
             let mut request = Request::from_parts(parts.clone(), buffer::body(body));
             self.mark(request.headers_mut(), attempts.number, deadline);
             let result = self.attempt(&mut inner, request).await;
-            let Some(wait) = attempts.after(verdict(&result)) else { return result };
-            tracing::debug!(path = parts.uri.path(), attempt = attempts.number, ?wait, "trying again");
+            let attempt = attempts.number;
+            let Some(wait) = self.after(&mut attempts, policy, &result, operation) else { return result };
+            tracing::debug!(path = operation, attempt, ?wait, "trying again");
+            self.observed.tell(&Event::Retrying { operation, attempt, wait });
             tokio::time::sleep(wait).await;
         }
     }
 
+    /// How long to wait for the next attempt. What a layer inside refused has not
+    /// reached the peer and costs no token.
+    fn after(
+        &self,
+        attempts: &mut Attempts,
+        policy: Policy,
+        result: &Result<Response<Body>, BoxError>,
+        operation: &str,
+    ) -> Option<Duration> {
+        let refused = result.as_ref().is_ok_and(|response| Refusal::of(response).is_some());
+        let budget = self.budget.as_deref().filter(|_| !refused);
+        let verdict = verdict(result, policy);
+        let wait = attempts.after(verdict, budget);
+        if wait.is_none() && verdict != Verdict::Final && budget.is_some_and(|budget| !budget.allows()) {
+            self.observed.tell(&Event::BudgetExhausted { operation });
+        }
+        wait
+    }
+
     /// Writes the attempt and what is left of the time on a request.
-    fn mark(self, headers: &mut HeaderMap, attempt: u32, deadline: Option<Deadline>) {
+    fn mark(&self, headers: &mut HeaderMap, attempt: u32, deadline: Option<Deadline>) {
         if attempt > 1 {
             headers.insert(ATTEMPTS_HEADER, HeaderValue::from(attempt - 1));
         }
@@ -142,7 +199,7 @@ impl RetryLayer {
         }
     }
 
-    async fn attempt<S>(self, inner: &mut S, request: Request<Body>) -> Result<Response<Body>, BoxError>
+    async fn attempt<S>(&self, inner: &mut S, request: Request<Body>) -> Result<Response<Body>, BoxError>
     where
         S: Service<Request<Body>, Response = Response<Body>> + Send,
         S::Error: Into<BoxError>,
@@ -161,12 +218,13 @@ impl RetryLayer {
 
 /// Whether to try again. A failure of the transport itself means the peer was
 /// not reached or lost on the way.
-fn verdict(result: &Result<Response<Body>, BoxError>) -> Verdict {
+fn verdict(result: &Result<Response<Body>, BoxError>, policy: Policy) -> Verdict {
     match result {
-        Ok(response) => {
-            Status::from_header_map(response.headers()).map_or(Verdict::Final, |status| status.verdict())
-        }
-        Err(error) => error.downcast_ref::<Status>().map_or(Verdict::Retry, super::Retryable::verdict),
+        Ok(response) => Status::from_header_map(response.headers())
+            .map_or(Verdict::Final, |status| of_status_with(&status, policy.codes)),
+        Err(error) => error
+            .downcast_ref::<Status>()
+            .map_or(Verdict::Retry, |status| of_status_with(status, policy.codes)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! How often and how patiently to try.
 
-use super::Verdict;
+use super::{Codes, Verdict};
+use crate::invalid::Invalid;
 use probity_types::retry::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -29,6 +30,10 @@ pub struct Policy {
     pub base: Duration,
     /// The longest wait of all.
     pub cap: Duration,
+    /// By how much a wait grows, in percent of the one before; 100 to 10,000.
+    pub multiplier_percent: u32,
+    /// Codes worth another try even when the server does not say so.
+    pub codes: Codes,
     /// How a wait is spread.
     pub jitter: Jitter,
     /// The most time for all attempts and waits together.
@@ -76,18 +81,7 @@ impl Preset {
     }
 }
 
-/// A setting of a policy that is out of range.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value}; it must be {range}")]
-pub struct InvalidPolicy {
-    /// The setting, by its name in a configuration.
-    pub field: &'static str,
-    /// What it was.
-    pub value: String,
-    /// What it may be.
-    pub range: String,
-}
-
+pub(super) const DOUBLE: u32 = 200;
 const MAX_ATTEMPTS: u32 = 100;
 const MAX_BASE: Duration = Duration::from_secs(3_600);
 const MAX_CAP: Duration = Duration::from_secs(24 * 3_600);
@@ -107,7 +101,8 @@ impl Policy {
     const fn of(timing: RetryPolicy, max_total_secs: u64) -> Self {
         let RetryPolicy { max_attempts, base, cap } = timing;
         let max_total = Some(Duration::from_secs(max_total_secs));
-        Self { max_attempts, base, cap, jitter: Jitter::Full, max_total }
+        let (multiplier_percent, codes) = (DOUBLE, Codes::UNAVAILABLE);
+        Self { max_attempts, base, cap, multiplier_percent, codes, jitter: Jitter::Full, max_total }
     }
 
     const fn timing(&self) -> RetryPolicy {
@@ -115,8 +110,8 @@ impl Policy {
     }
 
     /// Refuses what is out of range, naming the field and the range.
-    pub fn validate(&self) -> Result<(), InvalidPolicy> {
-        let refuse = |field, value: String, range| Err(InvalidPolicy { field, value, range });
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let refuse = |field, value: String, range| Err(Invalid { field, value, range });
         if !(1..=MAX_ATTEMPTS).contains(&self.max_attempts) {
             return refuse(
                 "max_attempts",
@@ -130,17 +125,30 @@ impl Policy {
                 return Ok(());
             }
             let range = format!("from {} to {} ms", from.as_millis(), to.as_millis());
-            Err(InvalidPolicy { field, value: format!("{} ms", value.as_millis()), range })
+            Err(Invalid { field, value: format!("{} ms", value.as_millis()), range })
         };
         check("base_ms", self.base, least, MAX_BASE)?;
         check("cap_ms", self.cap, self.base, MAX_CAP)?;
+        if !(100..=10_000).contains(&self.multiplier_percent) {
+            return refuse(
+                "multiplier_percent",
+                self.multiplier_percent.to_string(),
+                "from 100 to 10000".into(),
+            );
+        }
         self.max_total.map_or(Ok(()), |total| check("max_total_ms", total, least, MAX_CAP * 7))
     }
 
     /// The longest wait after `attempt` (from 1), before it is spread.
     #[must_use]
     pub fn bound(&self, attempt: u32) -> Duration {
-        self.timing().bound(attempt)
+        if self.multiplier_percent == DOUBLE {
+            return self.timing().bound(attempt);
+        }
+        let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+        let factor = (f64::from(self.multiplier_percent) / 100.0).powi(exponent);
+        Duration::try_from_secs_f64(self.base.as_secs_f64() * factor)
+            .map_or(self.cap, |wait| wait.min(self.cap))
     }
 
     /// The wait after `attempt` (from 1), spread.
@@ -224,6 +232,7 @@ mod tests {
             |p| p.cap = Duration::from_millis(999),
             "cap_ms is 999 ms; it must be from 1000 to 86400000 ms",
         );
+        check(|p| p.multiplier_percent = 99, "multiplier_percent is 99; it must be from 100 to 10000");
         check(
             |p| p.max_total = Some(Duration::ZERO),
             "max_total_ms is 0 ms; it must be from 1 to 604800000 ms",
@@ -245,11 +254,13 @@ mod tests {
 
     fn policies() -> impl Strategy<Value = Policy> {
         let total = proptest::option::of(1u64..1_000_000);
-        (1u32..=100, 1u64..=3_600_000, 0u64..=80_000_000, any::<bool>(), total).prop_map(
-            |(max_attempts, base, above, full, total)| Policy {
+        (1u32..=100, 1u64..=3_600_000, 0u64..=80_000_000, 100u32..=10_000, any::<bool>(), total).prop_map(
+            |(max_attempts, base, above, multiplier_percent, full, total)| Policy {
                 max_attempts,
                 base: Duration::from_millis(base),
                 cap: Duration::from_millis(base + above),
+                multiplier_percent,
+                codes: Codes::default(),
                 jitter: if full { Jitter::Full } else { Jitter::None },
                 max_total: total.map(Duration::from_millis),
             },

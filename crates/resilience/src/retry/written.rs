@@ -1,6 +1,8 @@
 //! A policy as it is written in a configuration: a preset's name or a table.
 
-use super::policy::{Jitter, Policy, Preset};
+use super::Codes;
+use super::policy::{DOUBLE, Jitter, Policy, Preset};
+use crate::time::millis;
 use serde::de::{Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -12,10 +14,23 @@ struct Table {
     max_attempts: u32,
     base_ms: u64,
     cap_ms: u64,
+    #[serde(default = "double", skip_serializing_if = "is_double")]
+    multiplier_percent: u32,
+    #[serde(default)]
+    codes: Codes,
     #[serde(default)]
     jitter: Jitter,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_total_ms: Option<u64>,
+}
+
+const fn double() -> u32 {
+    DOUBLE
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference
+const fn is_double(percent: &u32) -> bool {
+    *percent == DOUBLE
 }
 
 impl From<Table> for Policy {
@@ -24,6 +39,8 @@ impl From<Table> for Policy {
             max_attempts: table.max_attempts,
             base: Duration::from_millis(table.base_ms),
             cap: Duration::from_millis(table.cap_ms),
+            multiplier_percent: table.multiplier_percent,
+            codes: table.codes,
             jitter: table.jitter,
             max_total: table.max_total_ms.map(Duration::from_millis),
         }
@@ -32,11 +49,12 @@ impl From<Table> for Policy {
 
 impl From<&Policy> for Table {
     fn from(policy: &Policy) -> Self {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
             max_attempts: policy.max_attempts,
             base_ms: millis(policy.base),
             cap_ms: millis(policy.cap),
+            multiplier_percent: policy.multiplier_percent,
+            codes: policy.codes,
             jitter: policy.jitter,
             max_total_ms: policy.max_total.map(millis),
         }
@@ -116,7 +134,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let own = Policy { max_attempts: 7, jitter: Jitter::None, ..Policy::STANDARD };
-        for retry in [Policy::QUICK, own] {
+        let codes = Codes::parse(["UNAVAILABLE", "ABORTED"]).unwrap();
+        let other = Policy { multiplier_percent: 150, codes, ..Policy::STANDARD };
+        for retry in [Policy::QUICK, own, other] {
             let section = Section { retry };
             assert_eq!(toml::from_str::<Section>(&toml::to_string(&section).unwrap()).unwrap(), section);
         }

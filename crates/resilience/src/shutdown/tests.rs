@@ -71,7 +71,7 @@ async fn nothing_that_hangs_keeps_the_rest_from_ending() {
     shutdown.begin();
     let begun = Instant::now();
     let outcome = shutdown.run(futures::stream::empty()).await;
-    let report = Report { calls: 1, tasks: 1, hooks: vec!["panics", "fails"] };
+    let report = Report { calls: 1, tasks: 1, hooks: vec!["panics", "fails"], ..Report::default() };
     assert_eq!(outcome, Outcome::Finished(report));
     assert_eq!(*log.lock(), ["flush"]);
     assert!(begun.elapsed() <= secs(30), "{:?}", begun.elapsed());
@@ -146,4 +146,41 @@ async fn streams_without_end_are_ended_and_late_calls_refused() {
     assert_eq!(Status::from_header_map(&trailers).unwrap().code(), tonic::Code::Unavailable);
     let refused = call(&service).await;
     assert_eq!(Status::from_header_map(refused.headers()).unwrap().code(), tonic::Code::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_door_refuses_while_it_drains() {
+    let shutdown = Shutdown::default();
+    let handler =
+        service_fn(|_request: Request<Body>| async { Ok::<_, BoxError>(Response::new(Body::empty())) });
+    let layer = TrackLayer::new(shutdown.clone()).refusing_while_draining();
+    let door = tower::util::BoxCloneSyncService::new(layer.layer(handler));
+    assert!(Status::from_header_map(call(&door).await.headers()).is_none());
+    let under_way = shutdown.track();
+    shutdown.begin();
+    let ending = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { shutdown.run(futures::stream::pending()).await }
+    });
+    shutdown.watch().wait_for(|state| *state == State::Draining).await.unwrap();
+    let refused = Status::from_header_map(call(&door).await.headers()).unwrap();
+    assert_eq!(refused.code(), tonic::Code::Unavailable);
+    let details = tonic_types::StatusExt::get_error_details(&refused);
+    assert_eq!(details.retry_info().and_then(|info| info.retry_delay), Some(secs(1)));
+    drop(under_way);
+    assert_eq!(ending.await.unwrap(), Outcome::Finished(Report::default()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_background_work_ends_the_process_in_order() {
+    let (shutdown, log) = (Shutdown::default(), Log::default());
+    shutdown.spawn("relay", |_stop| async { panic!("a bug") });
+    let seen = Arc::clone(&log);
+    shutdown.on_stop("store", move || async move {
+        note(&seen, "store closed");
+        Ok(())
+    });
+    let outcome = shutdown.run(futures::stream::pending()).await;
+    assert_eq!(outcome, Outcome::Finished(Report { panicked: vec!["relay"], ..Report::default() }));
+    assert_eq!(*log.lock(), ["store closed"]);
 }

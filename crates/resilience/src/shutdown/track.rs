@@ -1,6 +1,7 @@
 //! Counts calls until the last byte of their answer.
 
 use super::{Shutdown, State};
+use crate::refusal::Refusal;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
@@ -29,16 +30,28 @@ impl InFlight {
 /// Counts every call a process answers as in flight, and refuses calls once it
 /// has stopped. Outermost on the server side.
 ///
-/// Calls are still answered while draining: in one process, a call in flight
-/// needs the services next to it. New connections are kept away by the listener.
+/// Calls are still answered while draining, unless told otherwise: in one process,
+/// a call in flight needs the services next to it. New connections are kept away
+/// by the listener.
 #[derive(Clone)]
-pub struct TrackLayer(Shutdown);
+pub struct TrackLayer {
+    shutdown: Shutdown,
+    refuses: bool,
+}
 
 impl TrackLayer {
     /// A layer that counts for `shutdown`.
     #[must_use]
     pub const fn new(shutdown: Shutdown) -> Self {
-        Self(shutdown)
+        Self { shutdown, refuses: false }
+    }
+
+    /// Refuses new calls with UNAVAILABLE and `RetryInfo` while draining: for the
+    /// door, where connections live on and calls keep coming over them.
+    #[must_use]
+    pub const fn refusing_while_draining(mut self) -> Self {
+        self.refuses = true;
+        self
     }
 }
 
@@ -46,7 +59,7 @@ impl<S> Layer<S> for TrackLayer {
     type Service = TrackService<S>;
 
     fn layer(&self, inner: S) -> TrackService<S> {
-        TrackService { inner, shutdown: self.0.clone() }
+        TrackService { inner, layer: self.clone() }
     }
 }
 
@@ -54,7 +67,7 @@ impl<S> Layer<S> for TrackLayer {
 #[derive(Clone)]
 pub struct TrackService<S> {
     inner: S,
-    shutdown: Shutdown,
+    layer: TrackLayer,
 }
 
 impl<S> Service<Request<Body>> for TrackService<S>
@@ -72,22 +85,19 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if self.shutdown.state() == State::Stopped {
-            let response = stopping().into_http();
-            return Box::pin(async move { Ok(response) });
+        let shutdown = &self.layer.shutdown;
+        let state = shutdown.state();
+        if state == State::Stopped || (self.layer.refuses && state == State::Draining) {
+            return Box::pin(async move { Ok(Refusal::Stopping.into_response()) });
         }
-        let guard = self.shutdown.track();
-        let end = self.shutdown.0.end_streams.clone();
+        let guard = shutdown.track();
+        let end = shutdown.0.end_streams.clone();
         let answer = self.inner.call(request);
         Box::pin(async move {
             let response = answer.await.map_err(Into::into)?;
             Ok(response.map(|body| Tracked::wrap(body, guard, end)))
         })
     }
-}
-
-fn stopping() -> Status {
-    Status::unavailable("this instance is stopping; call again to reach another one")
 }
 
 /// A body that counts as in flight, and that ends when streams shall end.
@@ -124,7 +134,9 @@ impl HttpBody for Tracked {
         std::task::ready!(ending.as_mut().poll(cx));
         this.inner = None;
         let mut trailers = HeaderMap::new();
-        Poll::Ready(Some(stopping().add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+        Poll::Ready(Some(
+            Refusal::Stopping.status().add_header(&mut trailers).map(|()| Frame::trailers(trailers)),
+        ))
     }
 
     fn is_end_stream(&self) -> bool {

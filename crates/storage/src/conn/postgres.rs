@@ -72,6 +72,26 @@ impl Link {
         query.fetch_all(&mut self.0).await.map(|rows| rows.into_iter().map(Row::from).collect())
     }
 
+    /// Runs a statement whose arguments are columns: one trip for all rows.
+    pub(super) async fn execute_arrays<const N: usize>(
+        &mut self,
+        sql: &str,
+        columns: &[Null; N],
+        rows: &[[Value; N]],
+    ) -> Result<u64, sqlx::Error> {
+        let mut query = sqlx::query::<Postgres>(AssertSqlSafe(sql));
+        for (place, column) in columns.iter().enumerate() {
+            let values = rows.iter().map(|row| row[place].view());
+            query = match column {
+                Null::Int => query.bind(values.map(View::int).collect::<Vec<_>>()),
+                Null::Float => query.bind(values.map(View::float).collect::<Vec<_>>()),
+                Null::Text => query.bind(values.map(View::text).collect::<Vec<_>>()),
+                Null::Bytes => query.bind(values.map(View::bytes).collect::<Vec<_>>()),
+            };
+        }
+        query.execute(&mut self.0).await.map(|done| done.rows_affected())
+    }
+
     /// The simple protocol takes several statements in one trip.
     pub(super) async fn control(&mut self, control: Control) -> Result<(), sqlx::Error> {
         let sql = match control {

@@ -4,8 +4,9 @@
 //! connection. A statement that takes too long is stopped from inside: SQLite
 //! asks every few thousand steps whether its time is over.
 
-use super::{Control, Role, STATEMENTS, Wanted};
+use super::{Control, Failed, Role, STATEMENTS, Wanted};
 use crate::row::Set;
+use crate::rows::Guard;
 use crate::value::View;
 use crate::{Null, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -84,6 +85,26 @@ impl Link {
         Ok(set)
     }
 
+    /// One step a row: nothing is parsed or planned between two rows.
+    pub(super) fn execute_many<const N: usize>(
+        &mut self,
+        sql: &str,
+        rows: impl Iterator<Item = [Value; N]>,
+        guard: &mut Guard<'_, N>,
+    ) -> Result<u64, Failed> {
+        number_placeholders(sql, &mut self.text);
+        let mut statement = self.connection.prepare_cached(&self.text).map_err(Failed::Sqlite)?;
+        let mut changed = 0;
+        for row in rows {
+            guard.check(&row).map_err(Failed::Here)?;
+            self.clock.check().map_err(Failed::Sqlite)?;
+            bind(&mut statement, &row).map_err(Failed::Sqlite)?;
+            finish(&mut statement).map_err(Failed::Sqlite)?;
+            changed += self.connection.changes();
+        }
+        Ok(changed)
+    }
+
     pub(super) fn control(&mut self, control: Control) -> Result<(), Error> {
         self.stop_at(None);
         let statements: &[&str] = match control {
@@ -106,9 +127,7 @@ impl Link {
     }
 
     fn prepare(&mut self, sql: &str) -> Result<CachedStatement<'_>, Error> {
-        if self.clock.is_over() {
-            return Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None));
-        }
+        self.clock.check()?;
         number_placeholders(sql, &mut self.text);
         self.connection.prepare_cached(&self.text)
     }
@@ -183,8 +202,102 @@ impl Clock {
         self.end.store(end, Ordering::Relaxed);
     }
 
+    /// An error as of a statement that was stopped.
+    fn check(&self) -> Result<(), Error> {
+        match self.is_over() {
+            true => Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)),
+            false => Ok(()),
+        }
+    }
+
     fn is_over(&self) -> bool {
         let end = self.end.load(Ordering::Relaxed);
         end != Self::NEVER && self.base.elapsed().as_micros() >= u128::from(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args;
+
+    fn open(dir: &tempfile::TempDir) -> Link {
+        let path = dir.path().join("a.db");
+        std::fs::File::create(&path).unwrap();
+        Link::open(&path, Role::Writer, Duration::from_millis(1)).unwrap()
+    }
+
+    #[test]
+    fn placeholders_are_numbers() {
+        let check = |sql: &str, expect: &str| {
+            let mut numbered = "left over".to_owned();
+            number_placeholders(sql, &mut numbered);
+            assert_eq!(numbered, expect);
+        };
+        check("SELECT 1", "SELECT 1");
+        check("SELECT $2, $1, $2", "SELECT ?2, ?1, ?2");
+        check("SELECT '$1', $10 || 'it''s $2'", "SELECT '$1', ?10 || 'it''s $2'");
+        check("", "");
+    }
+
+    #[test]
+    fn settings_are_as_they_must_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = open(&dir);
+        let check = |setting: &str, expect: &str| {
+            let value: rusqlite::types::Value =
+                link.connection.pragma_query_value(None, setting, |row| row.get(0)).unwrap();
+            assert_eq!(format!("{value:?}"), expect, "{setting}");
+        };
+        check("journal_mode", "Text(\"wal\")");
+        check("synchronous", "Integer(2)");
+        check("foreign_keys", "Integer(1)");
+        check("page_size", "Integer(4096)");
+        check("wal_autocheckpoint", "Integer(1000)");
+    }
+
+    #[test]
+    fn a_statement_is_stopped_when_its_time_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut link = open(&dir);
+        let endless =
+            "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT COUNT(*) FROM c";
+        link.stop_at(Some(Instant::now() + Duration::from_millis(20)));
+        let error = link.query(endless, &[], Wanted::All).unwrap_err();
+        assert!(is_interrupt(&error), "{error}");
+        let error = link.execute("CREATE TABLE t (a TEXT)", &[]).unwrap_err();
+        assert!(is_interrupt(&error), "what follows has no time left: {error}");
+        link.stop_at(None);
+        link.execute("CREATE TABLE t (a TEXT)", &[]).unwrap();
+    }
+
+    /// SQLite may end a transaction by itself: nothing must go on as if it had not.
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut link = open(&dir);
+        link.script("CREATE TABLE t (a BYTEA); PRAGMA max_page_count = 8").unwrap();
+        link.control(Control::Begin).unwrap();
+        assert!(link.in_transaction());
+        let insert = "INSERT INTO t (a) VALUES ($1)";
+        let error = link.execute(insert, &args![vec![1_u8; 100_000]]).unwrap_err();
+        let error = crate::Error::from_sqlite(&"a.db".into(), error);
+        assert!(matches!(error, crate::Error::Full { .. }), "{error:?}");
+        if link.in_transaction() {
+            link.control(Control::RollBack).unwrap();
+        }
+        link.execute(insert, &args![vec![1_u8; 10]]).unwrap();
+    }
+
+    #[test]
+    fn a_busy_file_is_a_conflict() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut one, path) = (open(&dir), dir.path().join("a.db"));
+        let mut two = Link::open(&path, Role::Writer, Duration::from_millis(1)).unwrap();
+        one.control(Control::Begin).unwrap();
+        let error = crate::Error::from_sqlite(&"a.db".into(), two.control(Control::Begin).unwrap_err());
+        assert!(matches!(error, crate::Error::Conflict { .. }), "{error:?}");
+        one.control(Control::Commit).unwrap();
+        two.control(Control::Begin).unwrap();
     }
 }

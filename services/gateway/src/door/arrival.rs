@@ -45,7 +45,7 @@ impl Arrival {
         let address = request.extensions().get::<RemoteAddr>().map(|addr| addr.0.ip().to_string());
         let trace = probity_telemetry::span::current().or_else(|| extract(headers));
         let mut arrival = Self {
-            request_id: new_id(),
+            request_id: String::new(),
             correlation_id: String::new(),
             trace_id: trace.as_ref().map(TraceContext::trace_id_hex).unwrap_or_default(),
             trace,
@@ -55,6 +55,9 @@ impl Arrival {
             route: "none".to_owned(),
         };
         let sound = arrival.marks(headers).and_then(|()| within_limits(request, config));
+        if arrival.request_id.is_empty() {
+            arrival.request_id = new_id();
+        }
         if arrival.correlation_id.is_empty() {
             arrival.correlation_id.clone_from(&arrival.request_id);
         }

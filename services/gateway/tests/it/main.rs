@@ -8,5 +8,6 @@ mod grpc;
 mod limits;
 mod platform;
 mod rest;
+mod speed;
 mod streams;
 mod world;

@@ -94,7 +94,7 @@ impl Cases {
         let id = convert::case_id("name", &request.name)?;
         let disposition = convert::disposition(request.disposition)?;
         let note = convert::note("note", &request.note)?;
-        let event = Event::Decide { actor: ctx.actor.clone(), disposition, note };
+        let event = Event::Decide { actor: ctx.actor.clone(), roles: ctx.roles.clone(), disposition, note };
         match self.person(ctx, id, event).await {
             // The same decision again, after an answer that was lost.
             Err(refused @ Error::Refused(_)) => {

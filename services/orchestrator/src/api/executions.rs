@@ -5,19 +5,21 @@ use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
 use crate::lane::{self, Answer, Handle, Message, Start, answered};
-use crate::store::{Store, View};
-use probity_engine::{Event, Opening, What};
+use crate::store::{GroupBy, Store, View};
+use probity_engine::{Event, Opening, What, render};
 use probity_proto::orchestrator::execution_service_server::ExecutionService;
 use probity_proto::orchestrator::{
-    CancelExecutionRequest, Execution, ListExecutionHistoryRequest, ListHistoryResponse,
-    StartExecutionRequest, WatchExecutionRequest,
+    CancelExecutionRequest, CountExecutionsRequest, CountExecutionsResponse, Execution,
+    ListExecutionHistoryRequest, ListExecutionsRequest, ListExecutionsResponse, ListHistoryResponse, Picture,
+    RenderExecutionRequest, RenderExecutionResponse, StartExecutionRequest, WatchExecutionRequest,
 };
 use probity_runtime::{Call, status};
 use probity_storage::idempotency::Scope;
 use probity_types::id::ExecutionId;
-use probity_types::{Ctx, Role};
+use probity_types::{Clock, Ctx, Role};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -26,11 +28,17 @@ pub(crate) struct Executions {
     store: Store,
     lane: Handle,
     definitions: Definitions,
+    clock: Arc<dyn Clock>,
 }
 
 impl Executions {
-    pub(crate) const fn new(store: Store, lane: Handle, definitions: Definitions) -> Self {
-        Self { store, lane, definitions }
+    pub(crate) const fn new(
+        store: Store,
+        lane: Handle,
+        definitions: Definitions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, lane, definitions, clock }
     }
 
     async fn start(
@@ -89,14 +97,7 @@ impl Executions {
 
     /// The execution without its steps.
     async fn shown(&self, ctx: &Ctx, id: ExecutionId) -> Result<Execution, Error> {
-        let view = self.store.view(&ctx.tenant, id).await?;
-        match view {
-            View::Plain(execution) => Ok(*execution),
-            View::Case(_) => {
-                let live = lane::read(&self.store, &self.definitions, id).await?;
-                Ok(convert::summary(&live))
-            }
-        }
+        self.store.view(&ctx.tenant, id).await.map(|view| convert::listed(id, view))
     }
 
     /// Checks that the caller may see it: those who only submit see their own.
@@ -108,6 +109,56 @@ impl Executions {
         };
         let all = ctx.roles.any_of(&[Role::Officer, Role::Auditor, Role::Operator, Role::Service]);
         if all || owner == ctx.actor { Ok(id) } else { Err(Error::NoExecution(id.to_string())) }
+    }
+
+    async fn list(
+        &self,
+        ctx: &Ctx,
+        request: &ListExecutionsRequest,
+    ) -> Result<ListExecutionsResponse, Error> {
+        let limit = convert::page_size(request.page_size)?;
+        let before = convert::id_token(&request.page_token)?;
+        let found = self.store.executions(&ctx.tenant, &request.filter, before, limit).await?;
+        let full = i64::try_from(found.len()).unwrap_or(0) == limit;
+        let next = found.last().filter(|_| full).map_or_else(String::new, |(id, _)| id.to_string());
+        let executions = found.into_iter().map(|(id, view)| convert::listed(id, view)).collect();
+        Ok(ListExecutionsResponse { executions, next_page_token: next })
+    }
+
+    async fn count(
+        &self,
+        ctx: &Ctx,
+        request: &CountExecutionsRequest,
+    ) -> Result<CountExecutionsResponse, Error> {
+        let by = match request.group_by.as_str() {
+            "" => None,
+            name => Some(GroupBy::named(name).ok_or_else(|| {
+                convert::invalid("group_by", "must be one of status, definition, priority")
+            })?),
+        };
+        let (total, groups) = self.store.count_executions(&ctx.tenant, &request.filter, by).await?;
+        Ok(CountExecutionsResponse { total, groups })
+    }
+
+    async fn render(
+        &self,
+        ctx: &Ctx,
+        request: &RenderExecutionRequest,
+    ) -> Result<RenderExecutionResponse, Error> {
+        let id = convert::execution_id("name", &request.name)?;
+        self.store.view(&ctx.tenant, id).await?;
+        let (live, facts) = lane::read_with_facts(&self.store, &self.definitions, id).await?;
+        let (definition, execution) = (&live.execution.definition, &live.execution);
+        let (media_type, content) = match request.picture() {
+            Picture::GanttSvg => ("image/svg+xml", render::gantt_svg(execution, &facts, self.clock.now())),
+            Picture::Dot => ("text/vnd.graphviz", render::dot(definition, Some(execution))),
+            Picture::Mermaid => ("text/vnd.mermaid", render::mermaid(definition, Some(execution))),
+            Picture::Unspecified => {
+                let why = "must be one of PICTURE_GANTT_SVG, PICTURE_DOT, PICTURE_MERMAID";
+                return Err(convert::invalid("picture", why));
+            }
+        };
+        Ok(RenderExecutionResponse { media_type: media_type.to_owned(), content })
     }
 
     async fn history(
@@ -160,6 +211,30 @@ impl ExecutionService for Executions {
         Ok(Response::new(self.start(&ctx, key, request.into_inner()).await.map_err(status)?))
     }
 
+    async fn list_executions(
+        &self,
+        request: Request<ListExecutionsRequest>,
+    ) -> Result<Response<ListExecutionsResponse>, Status> {
+        let page = self.list(request.ctx()?, request.get_ref()).await;
+        Ok(Response::new(page.map_err(status)?))
+    }
+
+    async fn count_executions(
+        &self,
+        request: Request<CountExecutionsRequest>,
+    ) -> Result<Response<CountExecutionsResponse>, Status> {
+        let counts = self.count(request.ctx()?, request.get_ref()).await;
+        Ok(Response::new(counts.map_err(status)?))
+    }
+
+    async fn render_execution(
+        &self,
+        request: Request<RenderExecutionRequest>,
+    ) -> Result<Response<RenderExecutionResponse>, Status> {
+        let picture = self.render(request.ctx()?, request.get_ref()).await;
+        Ok(Response::new(picture.map_err(status)?))
+    }
+
     async fn list_execution_history(
         &self,
         request: Request<ListExecutionHistoryRequest>,
@@ -186,27 +261,6 @@ impl ExecutionService for Executions {
     ) -> Result<Response<Execution>, Status> {
         let execution = self.cancel(request.ctx()?, request.get_ref()).await;
         Ok(Response::new(execution.map_err(status)?))
-    }
-
-    async fn list_executions(
-        &self,
-        _: Request<probity_proto::orchestrator::ListExecutionsRequest>,
-    ) -> Result<Response<probity_proto::orchestrator::ListExecutionsResponse>, Status> {
-        Err(Status::unimplemented("soon"))
-    }
-
-    async fn count_executions(
-        &self,
-        _: Request<probity_proto::orchestrator::CountExecutionsRequest>,
-    ) -> Result<Response<probity_proto::orchestrator::CountExecutionsResponse>, Status> {
-        Err(Status::unimplemented("soon"))
-    }
-
-    async fn render_execution(
-        &self,
-        _: Request<probity_proto::orchestrator::RenderExecutionRequest>,
-    ) -> Result<Response<probity_proto::orchestrator::RenderExecutionResponse>, Status> {
-        Err(Status::unimplemented("soon"))
     }
 
     async fn pause_execution(

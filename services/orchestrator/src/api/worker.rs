@@ -126,9 +126,12 @@ impl Session {
     }
 
     async fn take_in(&mut self, message: WorkRequest) -> Result<(), Error> {
-        let credits = usize::try_from(message.credits)
-            .map_err(|_| convert::invalid("credits", "must not be negative"))?;
-        self.credits = self.credits.saturating_add(credits).min(MAX_CREDITS);
+        // Less than 0 takes back room: of what was given out meanwhile nothing can be.
+        let change = usize::try_from(message.credits.unsigned_abs()).unwrap_or(MAX_CREDITS);
+        self.credits = match message.credits {
+            ..0 => self.credits.saturating_sub(change),
+            0.. => self.credits.saturating_add(change).min(MAX_CREDITS),
+        };
         let mut dropped = Vec::new();
         for token in &message.heartbeats {
             let known = Token::decode(token).ok_or_else(|| convert::invalid("heartbeats", "is no token"))?;
@@ -232,6 +235,7 @@ impl WorkerService for Workers {
                 let _ = session.out.send(Err(status(error))).await;
                 return;
             }
+            let _present = session.board.arrived(&session.serving);
             session.run(incoming).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(responses))))

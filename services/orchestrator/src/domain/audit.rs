@@ -1,6 +1,7 @@
 //! From facts to audit events.
 
 use super::dead_letters::Change;
+use super::standalone;
 use probity_engine::Fact;
 use probity_types::id::ExecutionId;
 use probity_types::{AuditEvent, Micros};
@@ -31,6 +32,8 @@ pub(crate) struct StoredTurn {
     pub(crate) chain: [u8; 32],
     /// What it changes among the dead letters; empty when it was read back.
     pub(crate) letters: Vec<Change>,
+    /// What it changes among the tasks of their own; nothing when it was read back.
+    pub(crate) task: Option<standalone::Change>,
 }
 
 /// The running hash of a history: SHA-256 of the hash before it and the stored
@@ -44,6 +47,11 @@ impl StoredTurn {
     /// Sequence number of the last fact.
     pub(crate) fn last(&self) -> i64 {
         self.first + i64::try_from(self.facts.len()).unwrap_or(0) - 1
+    }
+
+    /// Whether taking back begins with it.
+    pub(crate) fn takes_back(&self) -> bool {
+        self.facts.iter().any(|fact| matches!(fact, Fact::CompensationStarted { .. }))
     }
 
     /// The audit events of the turn, in order. The event id follows from the
@@ -140,14 +148,15 @@ mod tests {
             json: String::new(),
             chain: [0; 32],
             letters: Vec::new(),
+            task: None,
         }
     }
 
     #[test]
     fn bookkeeping_stays_out_and_ids_are_stable() {
         let turn = turn(vec![
-            Fact::StepScheduled { step: "a".into(), attempt: 1, input: json!({}).into() },
-            Fact::StepCompleted { step: "a".into(), attempt: 1, output: json!({"x": 1}).into() },
+            Fact::StepScheduled { step: "a".into(), item: None, attempt: 1, input: json!({}).into() },
+            Fact::StepCompleted { step: "a".into(), item: None, attempt: 1, output: json!({"x": 1}).into() },
         ]);
         let events: Vec<_> = turn.events().collect();
         assert_eq!(events.len(), 1);
@@ -160,7 +169,7 @@ mod tests {
     #[test]
     fn a_large_answer_is_proved_by_its_hash() {
         let output = json!({ "text": "x".repeat(100_000) }).into();
-        let turn = turn(vec![Fact::StepCompleted { step: "a".into(), attempt: 1, output }]);
+        let turn = turn(vec![Fact::StepCompleted { step: "a".into(), item: None, attempt: 1, output }]);
         let event = turn.events().next().expect("an event");
         assert!(event.detail.len() < 1_000 && event.detail.contains("sha256"), "{}", event.detail.len());
     }

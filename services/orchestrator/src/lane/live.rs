@@ -6,6 +6,7 @@ use crate::definitions::Definitions;
 use crate::dispatch::{Call, Task, Work};
 use crate::domain::audit::{StoredTurn, chain};
 use crate::domain::dead_letters::Letters;
+use crate::domain::standalone::{self, Standalone};
 use crate::error::Error;
 use crate::store::{ExecutionRow, Store, View};
 use probity_engine::definition::{Action, CallSpec, Target};
@@ -83,6 +84,15 @@ impl Live {
         definitions: &Definitions,
         id: ExecutionId,
     ) -> Result<Self, Error> {
+        Self::read_with_facts(store, definitions, id).await.map(|(live, _)| live)
+    }
+
+    /// Reads an execution back, with its facts.
+    pub(crate) async fn read_with_facts(
+        store: &Store,
+        definitions: &Definitions,
+        id: ExecutionId,
+    ) -> Result<(Self, Vec<(Micros, Fact)>), Error> {
         let turns = store.turns(id, 0, ALL).await?;
         let broken = |why: &str| Error::Journal { case: id.to_string(), why: why.to_owned() };
         let first = turns.first().ok_or_else(|| broken("it is empty"))?;
@@ -96,7 +106,7 @@ impl Live {
             turns.iter().flat_map(|t| t.facts.iter().map(|f| (t.time, f.clone()))).collect();
         let execution =
             Execution::replay(definition, &facts).ok_or_else(|| broken("it cannot be replayed"))?;
-        Ok(Self {
+        let live = Self {
             id,
             execution,
             tenant: first.tenant.clone(),
@@ -107,7 +117,8 @@ impl Live {
             chain: turns.iter().fold([0; 32], |before, turn| chain(&before, &turn.json)),
             letters: Letters::replay(facts.iter().map(|(_, fact)| fact)),
             shown: None,
-        })
+        };
+        Ok((live, facts))
     }
 
     pub(crate) fn is_case(&self) -> bool {
@@ -133,6 +144,7 @@ impl Live {
         self.chain = chain(&self.chain, &json);
         self.updated = time;
         let letters = self.letters.take(&facts, &self.execution, service_of);
+        let task = standalone::Change::of(&facts, &self.execution);
         let case = if self.is_case() { self.execution.opening.name.clone() } else { String::new() };
         let own = |of_by: Option<&str>, own: &str| of_by.unwrap_or(own).to_owned();
         Ok(StoredTurn {
@@ -148,6 +160,7 @@ impl Live {
             json,
             chain: self.chain,
             letters,
+            task,
         })
     }
 
@@ -228,17 +241,25 @@ impl Live {
                 timeout: spec.timeout,
                 order: order.id,
             }),
-            Target::Task { kind, queue } => Work::Task(Task {
-                order: order.id,
-                kind: kind.clone(),
-                queue: queue.clone(),
-                tenant: self.tenant.clone(),
-                priority: opening.priority,
-                step: spec.id.clone(),
-                input: order.input.to_string().into(),
-                key,
-                timeout: spec.timeout,
-            }),
+            Target::Task { kind, queue } => {
+                let task = Task {
+                    order: order.id,
+                    kind: kind.clone(),
+                    queue: queue.clone(),
+                    tenant: self.tenant.clone(),
+                    priority: opening.priority,
+                    step: spec.id.clone(),
+                    input: order.input.to_string().into(),
+                    key,
+                    timeout: spec.timeout,
+                    not_before: None,
+                    concurrency: None,
+                };
+                Work::Task(
+                    Standalone::of(&self.execution)
+                        .map_or(task.clone(), |asked| task.of(asked, &order.input)),
+                )
+            }
             Target::Workflow(_) => return None,
         })
     }

@@ -2,18 +2,15 @@
 //! nothing of it. What fences a stale owner is written in [`super::ownership`].
 
 use super::row::ExecutionRow;
-use super::{Store, dead_letters};
+use super::{Store, dead_letters, tasks};
 use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use probity_storage::idempotency::{self, Scope};
-use probity_storage::{Tx, Value, args};
+use probity_storage::{Tx, row};
 use probity_types::Micros;
 use probity_types::id::ExecutionId;
 use std::collections::HashSet;
 use std::sync::Arc;
-
-/// Rows an insert carries; SQLite binds at most 32,766 values.
-const ROWS: usize = 64;
 
 /// What a batch of turns changed.
 #[derive(Default)]
@@ -88,73 +85,65 @@ async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, 
     let rows: Vec<_> = batch.rows.iter().filter(|row| !left_out.contains(&row.id)).collect();
     upsert_rows(tx, &rows).await?;
     dead_letters::write(tx, &turns).await?;
+    tasks::write(tx, &turns).await?;
     Ok(opened)
 }
 
 async fn open(tx: &mut Tx, batch: &Batch, opening: &Opening) -> Result<Opened, Error> {
-    let Some(scope) = &opening.scope else { return Ok(Opened::New) };
-    match idempotency::lookup(tx, scope).await {
-        Ok(None) => {
-            let now = batch.turns.first().map_or(Micros(0), |t| t.time);
-            idempotency::record(tx, scope, opening.execution.0.as_bytes(), now).await?;
-            Ok(Opened::New)
+    if let Some(scope) = &opening.scope {
+        match idempotency::lookup(tx, scope).await {
+            Ok(None) => {}
+            Ok(Some(id)) => return Ok(Opened::Before(super::id(&id)?)),
+            Err(reused @ probity_storage::Error::KeyReused { .. }) => return Ok(Opened::KeyReused(reused)),
+            Err(other) => return Err(other.into()),
         }
-        Ok(Some(id)) => Ok(Opened::Before(super::id(&id)?)),
-        Err(reused @ probity_storage::Error::KeyReused { .. }) => Ok(Opened::KeyReused(reused)),
-        Err(other) => Err(other.into()),
     }
+    let first = tasks::claim(tx, &batch.turns, opening.execution).await?;
+    if let Some(scope) = &opening.scope {
+        let now = batch.turns.first().map_or(Micros(0), |t| t.time);
+        let execution = first.unwrap_or(opening.execution);
+        idempotency::record(tx, scope, execution.0.as_bytes(), now).await?;
+    }
+    Ok(first.map_or(Opened::New, Opened::Before))
 }
+
+const INSERT_TURN: &str = "INSERT INTO journal
+    (log, seq, execution, tenant, first_fact, last_fact, time_us, actor, request_id, trace_id, facts)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 async fn insert_turns(tx: &mut Tx, turns: &[&StoredTurn], place: Place) -> Result<(), Error> {
-    let mut position = place.after;
-    for chunk in turns.chunks(ROWS) {
-        let mut row = Vec::with_capacity(chunk.len() * 11);
-        for turn in chunk {
-            position += 1;
-            row.extend(args![
-                place.log,
-                position,
-                turn.execution.0,
-                turn.tenant.as_str(),
-                turn.first,
-                turn.last(),
-                turn.time.0,
-                turn.actor.as_str(),
-                turn.request_id.as_str(),
-                turn.trace_id.as_str(),
-                turn.json.as_str()
-            ]);
-        }
-        let sql = insert(
-            "journal (log, seq, execution, tenant, first_fact, last_fact, time_us, actor, request_id, trace_id, facts)",
-            chunk.len(),
-            11,
-        );
-        match tx.execute(&sql, row).await {
-            Err(probity_storage::Error::Unique { .. }) => return Err(Error::Fenced),
-            other => other?,
-        };
+    let mut rows = Vec::with_capacity(turns.len());
+    for (turn, position) in turns.iter().zip(place.after + 1..) {
+        rows.push(row![
+            place.log,
+            position,
+            turn.execution.0,
+            turn.tenant.as_str(),
+            turn.first,
+            turn.last(),
+            turn.time,
+            turn.actor.as_str(),
+            turn.request_id.as_str(),
+            turn.trace_id.as_str(),
+            turn.json.as_str()
+        ]);
     }
-    Ok(())
+    match tx.execute_many(INSERT_TURN, rows).await {
+        Err(probity_storage::Error::Unique { .. }) => Err(Error::Fenced),
+        other => Ok(other.map(drop)?),
+    }
 }
+
+const UPSERT_ROW: &str = "INSERT INTO executions
+    (tenant, id, shard, kind, state, status, definition, owner, priority, waiting, paused, active, created_us,
+     updated_us, body)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, status = excluded.status,
+        waiting = excluded.waiting, paused = excluded.paused, active = excluded.active,
+        updated_us = excluded.updated_us, body = excluded.body";
 
 async fn upsert_rows(tx: &mut Tx, rows: &[&ExecutionRow]) -> Result<(), Error> {
-    for chunk in rows.chunks(ROWS) {
-        let values: Vec<Value> = chunk.iter().flat_map(|row| row.values()).collect();
-        let sql = insert(&format!("executions ({})", ExecutionRow::COLUMNS), chunk.len(), 15)
-            + " ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, status = excluded.status,
-                waiting = excluded.waiting, paused = excluded.paused, active = excluded.active,
-                updated_us = excluded.updated_us, body = excluded.body";
-        tx.execute(&sql, values).await?;
-    }
+    let rows: Vec<_> = rows.iter().map(|row| row.values()).collect();
+    tx.execute_many(UPSERT_ROW, rows).await?;
     Ok(())
-}
-
-pub(super) fn insert(into: &str, rows: usize, columns: usize) -> String {
-    let row = |r: usize| {
-        let places: Vec<_> = (1..=columns).map(|c| format!("${}", r * columns + c)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<_> = (0..rows).map(row).collect();
-    format!("INSERT INTO {into} VALUES {}", rows.join(", "))
 }

@@ -3,7 +3,7 @@
 use crate::domain::ownership::shard_of;
 use crate::error::Error;
 use probity_proto::orchestrator::{Case, Execution};
-use probity_storage::{Row, Value, args};
+use probity_storage::{Row, Value, row};
 use probity_types::Micros;
 use probity_types::id::ExecutionId;
 use prost::Message as _;
@@ -38,11 +38,9 @@ pub(crate) struct ExecutionRow {
 }
 
 impl ExecutionRow {
-    pub(crate) const COLUMNS: &str = "tenant, id, shard, kind, state, status, definition, owner, priority,
-        waiting, paused, active, created_us, updated_us, body";
-
-    pub(crate) fn values(&self) -> Vec<Value> {
-        args![
+    /// In the order of the columns.
+    pub(super) fn values(&self) -> [Value; 15] {
+        row![
             self.tenant.as_str(),
             self.id.0,
             i64::from(shard_of(self.id)),

@@ -1,11 +1,10 @@
 //! Names, the order of the steps, and cycles.
 
-use super::Result;
-use crate::definition::MAX_STEPS;
-use crate::definition::raw::{Raw, at};
+use crate::definition::finding::Findings;
+use crate::definition::raw::{Raw, Text, at};
+use crate::definition::{DefinitionError, MAX_STEPS};
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
-use serde_saphyr::Spanned;
 use std::collections::{BTreeSet, HashMap};
 
 pub(super) fn is_name(text: &str) -> bool {
@@ -13,24 +12,23 @@ pub(super) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.as_bytes()[0].is_ascii_lowercase() && text.bytes().all(plain)
 }
 
-pub(super) fn check_name(name: &Spanned<String>) -> Result<()> {
+pub(super) fn check_name(name: &Text, what: &str) -> Result<(), DefinitionError> {
     if is_name(&name.value) {
         return Ok(());
     }
-    Err(at(
-        name,
-        format!(
-            "{:?} is no name: lower-case letters, digits, - and _, at most 64, a letter first",
-            name.value
-        ),
-    ))
+    let message = format!(
+        "{:?} is no {what}: lower-case letters, digits, - and _, at most 64, a letter first",
+        name.value
+    );
+    Err(at(name, message))
 }
 
-/// Step identifiers appear in expressions, so they must be CEL identifiers.
-pub(super) fn index_steps(raw: &Raw) -> Result<HashMap<String, usize>> {
+/// The position of each step. Identifiers appear in expressions, so they must be
+/// CEL identifiers.
+pub(super) fn index_steps(raw: &Raw, findings: &Findings) -> HashMap<String, usize> {
     if raw.steps.is_empty() || raw.steps.len() > MAX_STEPS {
         let message = format!("there are {} steps; 1 to {MAX_STEPS} are allowed", raw.steps.len());
-        return Err(at(&raw.name, message));
+        findings.error(at(&raw.name, message));
     }
     let mut index = HashMap::new();
     for (position, step) in raw.steps.iter().enumerate() {
@@ -40,37 +38,43 @@ pub(super) fn index_steps(raw: &Raw) -> Result<HashMap<String, usize>> {
                 "{:?} is no step id: lower-case letters, digits and _, at most 64, a letter first",
                 id.value
             );
-            return Err(at(id, message));
+            findings.error(at(id, message));
         }
-        if index.insert(id.value.clone(), position).is_some() {
-            return Err(at(id, format!("there are two steps {:?}; rename one", id.value)));
+        if index.contains_key(&id.value) {
+            findings.error(at(id, format!("there are two steps {:?}; rename one", id.value)));
+        } else {
+            index.insert(id.value.clone(), position);
         }
     }
-    Ok(index)
+    index
 }
 
-/// A topological order, or the cycle with its full path.
-pub(super) fn order(raw: &Raw, index: &HashMap<String, usize>) -> Result<Vec<usize>> {
+/// A topological order; nothing when there is a cycle, which is told with its full
+/// path. `needs` that name no step are told and left out.
+pub(super) fn order(raw: &Raw, index: &HashMap<String, usize>, findings: &Findings) -> Option<Vec<usize>> {
     let mut graph = DiGraph::<(), ()>::with_capacity(raw.steps.len(), 0);
     let nodes: Vec<NodeIndex> = raw.steps.iter().map(|_| graph.add_node(())).collect();
     for (position, step) in raw.steps.iter().enumerate() {
         for need in &step.needs {
-            let Some(before) = index.get(&need.value) else {
-                let known: Vec<_> = raw.steps.iter().map(|s| s.id.value.as_str()).collect();
-                return Err(at(
-                    need,
-                    format!("there is no step {:?}; there are {}", need.value, known.join(", ")),
-                ));
-            };
-            graph.add_edge(nodes[*before], nodes[position], ());
+            match index.get(&need.value) {
+                Some(before) => drop(graph.add_edge(nodes[*before], nodes[position], ())),
+                None => {
+                    let known: Vec<_> = raw.steps.iter().map(|s| s.id.value.as_str()).collect();
+                    let message =
+                        format!("there is no step {:?}; there are {}", need.value, known.join(", "));
+                    findings.error(at(need, message));
+                }
+            }
         }
     }
     match toposort(&graph, None) {
-        Ok(order) => Ok(order.into_iter().map(NodeIndex::index).collect()),
+        Ok(order) => Some(order.into_iter().map(NodeIndex::index).collect()),
         Err(cycle) => {
             let path = cycle_path(raw, index, cycle.node_id().index());
             let step = &raw.steps[cycle.node_id().index()];
-            Err(at(&step.id, format!("these steps wait for each other: {path}; remove one of the `needs`")))
+            let message = format!("these steps wait for each other: {path}; remove one of the `needs`");
+            findings.error(at(&step.id, message));
+            None
         }
     }
 }

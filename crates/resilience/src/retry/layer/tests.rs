@@ -152,3 +152,56 @@ async fn a_lost_attempt_leaves_time_for_the_next() {
     assert!(Status::from_header_map(response.headers()).is_none());
     assert_eq!(*calls.lock(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_of_the_peer_is_kept() {
+    use crate::observe::tests::collecting;
+    use crate::retry::{Budget, BudgetConfig};
+    let budget = Arc::new(Budget::new(BudgetConfig { max_tokens: 6, token_ratio: 0.1 }).unwrap());
+    let (observed, seen) = collecting();
+    let layer = RetryLayer::new(Policy::STANDARD).with_budget(budget.clone()).with_observer(observed);
+    for tries in [3, 1, 1] {
+        let peer = Peer::new(&[AWAY]);
+        assert_eq!(peer.call(layer.clone(), request(READ, false, 1)).await, Ok(Code::Unavailable));
+        assert_eq!(peer.tries(), tries);
+    }
+    let count = |word: &str| seen.lock().iter().filter(|event| event.starts_with(word)).count();
+    assert_eq!((count("Retrying"), count("BudgetExhausted")), (2, 3));
+    assert_eq!(budget.tokens(), 1.0);
+    let peer = Peer::new(&[Ok(Code::NotFound)]);
+    peer.call(layer, request(READ, false, 1)).await.unwrap();
+    assert!((budget.tokens() - 1.1).abs() < 1e-9, "an answer of the peer puts something back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_inside_refused_costs_nothing() {
+    use crate::retry::{Budget, BudgetConfig};
+    let budget = Arc::new(Budget::new(BudgetConfig::default()).unwrap());
+    let layer = RetryLayer::new(Policy::STANDARD).with_budget(budget.clone());
+    let open = service_fn(|_request: Request<Body>| async {
+        let refusal = Refusal::BreakerOpen { name: "b".into(), retry_after: Duration::from_secs(2) };
+        Ok::<_, BoxError>(refusal.into_response())
+    });
+    let begun = Instant::now();
+    layer.layer(open).oneshot(request(READ, false, 1)).await.unwrap();
+    assert_eq!(budget.tokens(), 10.0);
+    assert!(begun.elapsed() >= Duration::from_secs(8), "each wait is as long as the breaker asks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_config_names_its_own_policy() {
+    let json = r#"{"methodConfig": [{"name": [{"service": "probity.spam.v1.SpamService", "method": "Classify"}],
+        "retryPolicy": {"maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "1s",
+        "backoffMultiplier": 2, "retryableStatusCodes": ["ABORTED"]}}]}"#;
+    let config = Arc::new(ServiceConfig::parse(json).unwrap());
+    let check = async |path, key, code, tries| {
+        let peer = Peer::new(&[Ok(code)]);
+        let layer = RetryLayer::new(Policy::QUICK).with_service_config(config.clone());
+        peer.call(layer, request(path, key, 1)).await.unwrap();
+        assert_eq!(peer.tries(), tries, "{path} {code:?}");
+    };
+    check(READ, false, Code::Aborted, 4).await;
+    check(READ, false, Code::Unavailable, 1).await;
+    check(WRITE, true, Code::Unavailable, 3).await;
+    check(WRITE, false, Code::Aborted, 1).await;
+}
