@@ -8,7 +8,7 @@
 mod queues;
 mod token;
 
-pub(crate) use queues::{Figures, Place, Present, keep_settings};
+pub(crate) use queues::{Figures, Place, keep_settings};
 pub(crate) use token::Token;
 
 use crate::dispatch::{OrderId, Task};

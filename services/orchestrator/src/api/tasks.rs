@@ -83,7 +83,7 @@ impl Tasks {
         match answered(answer).await? {
             Answer::View(View::Plain(execution)) => {
                 let id = convert::execution_id("name", &execution.name)?;
-                Ok(convert_tasks::shown(id, wanted.asked, *execution, self.board.place(id)))
+                Ok(convert_tasks::shown(id, wanted.asked, *execution, self.board.place(id).as_ref()))
             }
             Answer::View(View::Case(case)) => Err(Error::NoTask(case.name)),
             Answer::Before(id) => self.listed(ctx, id).await,
@@ -92,7 +92,7 @@ impl Tasks {
 
     async fn listed(&self, ctx: &Ctx, id: ExecutionId) -> Result<Task, Error> {
         let stored = self.store.task(&ctx.tenant, id).await?;
-        Ok(convert_tasks::task(stored, self.board.place(id)))
+        Ok(convert_tasks::task(stored, self.board.place(id).as_ref()))
     }
 
     async fn batch(
@@ -124,7 +124,7 @@ impl Tasks {
             return Err(Error::NoTask(name.to_owned()));
         }
         let live = lane::read(&self.store, &self.definitions, id).await?;
-        convert_tasks::whole(&live, self.board.place(id))
+        convert_tasks::whole(&live, self.board.place(id).as_ref())
     }
 
     async fn list(&self, ctx: &Ctx, request: &ListTasksRequest) -> Result<ListTasksResponse, Error> {
@@ -138,7 +138,7 @@ impl Tasks {
         let (found, next_page_token) = self.store.tasks(&ctx.tenant, &listing).await?;
         let shown = found.into_iter().map(|stored| {
             let place = self.board.place(stored.id);
-            convert_tasks::task(stored, place)
+            convert_tasks::task(stored, place.as_ref())
         });
         Ok(ListTasksResponse { tasks: shown.collect(), next_page_token })
     }

@@ -111,7 +111,7 @@ pub(crate) fn task_name(id: ExecutionId) -> String {
 }
 
 /// A task as it is listed.
-pub(crate) fn task(stored: StoredTask, place: Option<Place>) -> proto::Task {
+pub(crate) fn task(stored: StoredTask, place: Option<&Place>) -> proto::Task {
     let StoredTask { id, asked, view } = stored;
     let execution = match view {
         View::Plain(execution) => *execution,
@@ -121,7 +121,7 @@ pub(crate) fn task(stored: StoredTask, place: Option<Place>) -> proto::Task {
 }
 
 /// A task with everything.
-pub(crate) fn whole(live: &Live, place: Option<Place>) -> Result<proto::Task, Error> {
+pub(crate) fn whole(live: &Live, place: Option<&Place>) -> Result<proto::Task, Error> {
     let asked = Standalone::of(&live.execution).ok_or_else(|| Error::NoTask(task_name(live.id)))?;
     let payload = json_bytes(&asked.payload);
     Ok(proto::Task { payload, ..shown(live.id, asked, super::summary(live), place) })
@@ -132,17 +132,17 @@ pub(crate) fn shown(
     id: ExecutionId,
     asked: Standalone,
     execution: proto::Execution,
-    place: Option<Place>,
+    place: Option<&Place>,
 ) -> proto::Task {
     let ended = execution.end_time.is_some();
     let reason = execution.waiting.as_ref().map_or_else(String::new, |waiting| waiting.reason.clone());
-    let worker = match &place {
+    let worker = match place {
         Some(Place::With(worker)) if !ended => worker.clone(),
         _ => String::new(),
     };
     proto::Task {
         name: task_name(id),
-        state: state(execution.status, place.as_ref()) as i32,
+        state: state(execution.status, place) as i32,
         r#type: asked.kind,
         queue: asked.queue,
         payload: prost::bytes::Bytes::new(),
