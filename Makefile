@@ -8,7 +8,7 @@ CARGO ?= cargo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-workflows deny prerequisites
+.PHONY: help demo test check bench bench-cases bench-workflows load deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ bench: ## Measure cases per second and memory on this machine
 bench-workflows: ## Our workflows and Restate's, one after the other, with the same driver (ARGS=--quick to try it)
 	$(CARGO) build --release -p probity-cli -p probity-tests --bins
 	"$(CARGO_TARGET_DIR)/release/bench-workflows" $(ARGS)
+
+bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
+
+load: ## Executions at a fixed rate, 1,000 in flight: acknowledgements, errors, memory
+	$(CARGO) build --release -p probity-cli -p probity-tests --bins
+	"$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
 
 deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)
 	$(CARGO) deny check

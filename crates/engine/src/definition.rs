@@ -27,6 +27,9 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Largest source in bytes.
 pub const MAX_SOURCE: usize = 256 * 1024;
+/// The language of definitions as a JSON Schema (2020-12), for editors: every key
+/// with what it means. What it allows may still be refused; what it refuses, is.
+pub const SCHEMA: &str = include_str!("../../../docs/schemas/definition.schema.json");
 /// Most steps.
 pub const MAX_STEPS: usize = 200;
 

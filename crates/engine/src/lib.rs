@@ -23,6 +23,7 @@ pub mod fact;
 pub mod pattern;
 pub mod render;
 pub mod schema;
+pub mod trial;
 pub mod value;
 
 pub use case::CaseState;

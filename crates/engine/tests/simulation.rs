@@ -44,10 +44,10 @@ fn lives(seeds: impl Iterator<Item = u64>, definitions: &[Arc<Definition>]) -> V
 fn no_seed_breaks_an_invariant() {
     let seeds = std::env::var("PROBITY_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
     let definitions = definitions();
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let ends = std::thread::scope(|scope| {
-        let lives = |first| lives((first..seeds).step_by(threads as usize), &definitions);
-        let lives: Vec<_> = (0..threads).map(|first| scope.spawn(move || lives(first))).collect();
+        let lives = |first| lives((first..seeds).step_by(threads), &definitions);
+        let lives: Vec<_> = (0..threads as u64).map(|first| scope.spawn(move || lives(first))).collect();
         lives
             .into_iter()
             .flat_map(|lives| lives.join().expect("no seed may break an invariant"))

@@ -8,8 +8,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // a tool for a person
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use probity_queue::ready::MAX_BATCH;
 use probity_queue::{
     Held, InProcess, Lease, Limits, ReadyQueue, Redis, RedisConfig, Take, Task, TaskId, task::MAX_KEY,
@@ -88,18 +88,20 @@ async fn job(lease: Lease) -> Held {
 /// One worker whose finished jobs go back together with the wish for as many new ones.
 async fn with_credits(queue: &Arc<dyn ReadyQueue>, jobs: usize, concurrency: usize) {
     let mut running = FuturesUnordered::new();
-    let mut done = 0;
+    let (mut finished, mut done) = (Vec::new(), 0);
     while done < jobs {
-        let free = concurrency - running.len();
-        let wish = Take::now("q", free, "worker");
-        running.extend(queue.take(wish).await.unwrap().into_iter().map(job));
-        let mut finished: Vec<_> = running.next().await.into_iter().collect();
-        while let Some(Some(held)) = futures::FutureExt::now_or_never(running.next()) {
+        let wish = Take::now("q", concurrency - running.len(), "worker");
+        // Called together, they go to a server together.
+        let (ended, leases) = futures::join!(queue.finish(std::mem::take(&mut finished)), queue.take(wish));
+        assert!(ended.unwrap().into_iter().all(|fine| fine));
+        running.extend(leases.unwrap().into_iter().map(job));
+        finished.extend(running.next().await);
+        while let Some(Some(held)) = running.next().now_or_never() {
             finished.push(held);
         }
         done += finished.len();
-        assert!(queue.finish(finished).await.unwrap().into_iter().all(|fine| fine));
     }
+    queue.finish(finished).await.unwrap();
 }
 
 /// Callers that do one job after the other.

@@ -1,3 +1,6 @@
+//! The ready queue of tasks: fast, fair, and allowed to forget. What it must not
+//! lose is kept elsewhere, by the owner of the tasks.
+//!
 #![doc = include_str!("../README.md")]
 
 mod bells;

@@ -10,6 +10,10 @@
 //!      └────────────────────────────────────────────── HALF_OPEN
 //! ```
 //!
+//! A health check that says the peer serves again ([`Breaker::peer_serves`]) lets
+//! probes pass before `open_ms` is over, so that a restart of two seconds does not
+//! cost a minute.
+//!
 //! The pattern is Nygard's (*Release It!*, 2007); sliding windows, slow calls and
 //! bounded probes follow resilience4j. [`Machine`] is the state machine: no
 //! clock, no lock. [`Breaker`] shares it between threads: a call that is let
@@ -35,6 +39,7 @@ pub use config::Config;
 pub use layer::{BreakerLayer, BreakerService, Classify};
 pub use machine::{Asked, Change, Machine, Pass, Reason, State};
 pub use manager::{Breakers, TooMany, Unknown};
+pub(crate) use outcome::given_up;
 pub use outcome::{Outcome, PATIENCE, of_http, of_status};
 pub use shared::{Breaker, Snapshot};
 

@@ -1,34 +1,46 @@
 //! What every call passes on its way out, the same for a peer in this process
-//! and behind a channel: deadline, retry, trace. Transport errors come out as
-//! gRPC statuses, so that a caller meets one kind of failure.
+//! and behind a channel: deadline, measure, retry, breaker, bulkhead, trace.
+//! Transport errors come out as gRPC statuses, so that a caller meets one kind of
+//! failure.
 
+use crate::recovery::Recovery;
 use probity_proto::{BoxGrpcService, boxed};
-use probity_resilience::deadline::Limits;
-use probity_resilience::{DeadlineLayer, Policy, RetryLayer};
+use probity_resilience::{Refusal, Stack};
 use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
 use std::convert::Infallible;
-use std::time::Duration;
+use std::sync::Arc;
 use tonic::body::Body;
-use tower::{Layer as _, ServiceExt as _};
+use tower::ServiceExt as _;
+use tower::util::BoxCloneSyncService;
 use tracing::Instrument as _;
 
-/// The out-bound side of one peer: outermost the deadline, inside it the
-/// retries, inside them one attempt.
-pub(crate) fn stack(caller: &'static str, callee: &'static str, transport: BoxGrpcService) -> BoxGrpcService {
+/// The out-bound side of one peer; the order is the stack's.
+pub(crate) fn stack(
+    caller: &'static str,
+    callee: &'static str,
+    stack: &Stack,
+    transport: BoxGrpcService,
+) -> BoxGrpcService {
+    let recovery = Arc::new(Recovery::new(stack.breaker().clone(), transport.clone()));
     let attempt = tower::service_fn(move |request| attempt(caller, callee, transport.clone(), request));
-    let retried = retry().layer(BoxGrpcService::new(attempt));
-    boxed(callee, DeadlineLayer::client(LIMITS).layer(retried))
+    let calls = boxed(callee, stack.around(BoxGrpcService::new(attempt)));
+    BoxCloneSyncService::new(tower::service_fn(move |request| {
+        let (calls, recovery) = (calls.clone(), recovery.clone());
+        async move {
+            let response = calls.oneshot(request).await?;
+            if let Some(Refusal::BreakerOpen { .. }) = Refusal::of(&response) {
+                recovery.wake();
+            }
+            Ok(response)
+        }
+    }))
 }
 
-/// Callers set deadlines of their own; the longest of a step is an hour.
-const LIMITS: Limits = Limits { unary: Duration::from_secs(3_600), stream: None };
-
-/// A peer that restarts is back within a second or two; what takes longer is the
-/// business of the workflow's own retries, which survive a crash.
-fn retry() -> RetryLayer {
-    let (base, cap) = (Duration::from_millis(50), Duration::from_millis(500));
-    RetryLayer::new(Policy { base, cap, max_total: Some(Duration::from_secs(5)), ..Policy::QUICK })
+/// The out-bound side of one instance: one attempt, traced.
+pub(crate) fn once(caller: &'static str, callee: &'static str, transport: BoxGrpcService) -> BoxGrpcService {
+    let attempt = tower::service_fn(move |request| attempt(caller, callee, transport.clone(), request));
+    boxed(callee, BoxGrpcService::new(attempt))
 }
 
 async fn attempt(

@@ -11,12 +11,15 @@ use anyhow::{Context as _, bail};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use figment::value::{Dict, Value};
+use probity_resilience::retry::BudgetConfig;
+use probity_resilience::{Policy, breaker, bulkhead, hedge, stack};
 use probity_storage::DbConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The configuration of one service.
 pub trait ServiceConfig: DeserializeOwned + Default + Send + Sync + 'static {
@@ -38,6 +41,53 @@ pub struct HostConfig {
     pub keys_dir: Option<PathBuf>,
     /// Where metrics, probes and the redacted configuration are served.
     pub admin_listen: Option<SocketAddr>,
+}
+
+/// `[resilience]`: how every service deals with its peers.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResilienceConfig {
+    /// How often and how patiently a call that may be repeated is tried again.
+    pub retry: Policy,
+    /// How much trying again a peer is worth.
+    pub budget: BudgetConfig,
+    /// When a peer is left alone.
+    pub breaker: breaker::Config,
+    /// How many calls to a peer may be under way and wait.
+    pub bulkhead: bulkhead::Config,
+    /// If set, slow reads are sent twice.
+    pub hedge: Option<hedge::Config>,
+}
+
+impl Default for ResilienceConfig {
+    /// A peer that restarts is back within a second or two; what takes longer is
+    /// the business of the workflow's own retries, which survive a crash.
+    fn default() -> Self {
+        let (base, cap) = (Duration::from_millis(50), Duration::from_millis(500));
+        Self {
+            retry: Policy { base, cap, max_total: Some(Duration::from_secs(5)), ..Policy::QUICK },
+            budget: BudgetConfig::default(),
+            breaker: breaker::Config::default(),
+            bulkhead: bulkhead::Config { max_concurrent: 1_024, max_waiting: 1_024, max_wait_ms: 1_000 },
+            hedge: None,
+        }
+    }
+}
+
+impl ResilienceConfig {
+    /// The settings of a client stack. Callers set deadlines of their own; the
+    /// longest of a step is an hour.
+    pub(crate) const fn settings(&self) -> stack::Settings {
+        stack::Settings {
+            timeout_ms: 3_600_000,
+            attempt_timeout_ms: 0,
+            retry: self.retry,
+            budget: self.budget,
+            breaker: self.breaker,
+            bulkhead: self.bulkhead,
+            hedge: self.hedge,
+        }
+    }
 }
 
 /// `[<service>.server]`: the listener of one service.
@@ -83,11 +133,13 @@ pub struct Settings {
     pub peers: BTreeMap<String, String>,
     /// `[telemetry]`.
     pub telemetry: probity_telemetry::TelemetryConfig,
+    /// `[resilience]`.
+    pub resilience: ResilienceConfig,
     sections: Dict,
 }
 
 const PREFIX: &str = "PROBITY_";
-const COMMON: [&str; 3] = ["host", "peers", "telemetry"];
+const COMMON: [&str; 4] = ["host", "peers", "telemetry", "resilience"];
 
 /// The section of a service: its name with underscores.
 #[must_use]
@@ -120,9 +172,15 @@ impl Settings {
             |name: &str| COMMON.contains(&name) || edges().services.iter().any(|s| section(&s.name) == name);
         if let Some(unknown) = sections.keys().find(|name| !known(name)) {
             let names: Vec<_> = edges().services.iter().map(|s| section(&s.name)).collect();
-            bail!("[{unknown}] is no section; there are host, peers, telemetry, {}", names.join(", "));
+            bail!(
+                "[{unknown}] is no section; there are host, peers, telemetry, resilience, {}",
+                names.join(", ")
+            );
         }
+        let resilience: ResilienceConfig = take(&mut sections, "resilience")?;
+        resilience.settings().validate().map_err(|why| anyhow::anyhow!("[resilience] {why}"))?;
         Ok(Self {
+            resilience,
             host: take(&mut sections, "host")?,
             peers: take(&mut sections, "peers")?,
             telemetry: take(&mut sections, "telemetry")?,
@@ -225,5 +283,9 @@ mod tests {
         check("[antycorruption]\nlimit = 3", "antycorruption");
         check("[host]\ndatadir = 3", "datadir");
         check("[anti_corruption.server]\nport = 3", "port");
+        check("[resilience]\nbreakers = 3", "breakers");
+        check("[resilience.breaker]\nopen_ms = 0", "[resilience] breaker.open_ms is 0; it must be from 1 to");
+        check("[resilience.retry]\nmax_attempts = 0\nbase_ms = 1\ncap_ms = 1", "max_attempts is 0");
+        check("[resilience.budget]\ntoken_ratio = 1.5", "[resilience] budget.token_ratio is 1.5");
     }
 }

@@ -127,7 +127,7 @@ impl Parts {
         let keys_dir = settings.host.keys_dir.clone().unwrap_or_else(|| data_dir.join("keys"));
         std::fs::create_dir_all(&data_dir)
             .with_context(|| format!("the data folder {} cannot be made", data_dir.display()))?;
-        let peers = Peers::new(settings.peers.clone());
+        let peers = Peers::new(settings.peers.clone(), settings.resilience);
         Ok(Self {
             settings,
             options,
@@ -144,6 +144,7 @@ impl Parts {
     async fn build<S: Service>(&mut self) -> anyhow::Result<()> {
         let settings = self.settings.service::<S::Config>(S::NAME)?;
         let registry = probity_telemetry::metrics::registry(S::NAME)?;
+        self.peers.measure(S::NAME, &registry)?;
         let mut setup = Setup {
             service: S::NAME,
             database: settings.database,

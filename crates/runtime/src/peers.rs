@@ -1,14 +1,18 @@
 //! Peers: a service in this process or behind a channel, the same to a caller.
 //!
 //! A peer is looked up at the first call, so that services may name each other
-//! in any order. Both kinds sit behind the same client stack.
+//! in any order. Both kinds sit behind the same client stack, which one caller's
+//! clients of a peer share: one breaker, one budget, one set of seats.
 
 use crate::client;
+use crate::config::ResilienceConfig;
 use crate::edges::edges;
+use crate::resilience::Callers;
 use crate::status::status;
 use parking_lot::RwLock;
 use probity_proto::{BoxGrpcService, boxed};
 use probity_types::{Fault, FaultKind};
+use prometheus::Registry;
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -19,20 +23,26 @@ use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 
 /// All peers of a process.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Peers(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     local: RwLock<HashMap<&'static str, BoxGrpcService>>,
     remote: BTreeMap<String, String>,
+    callers: Callers,
 }
 
 impl Peers {
     /// Peers with the addresses of those outside this process.
     #[must_use]
-    pub(crate) fn new(remote: BTreeMap<String, String>) -> Self {
-        Self(Arc::new(Inner { local: RwLock::default(), remote }))
+    pub(crate) fn new(remote: BTreeMap<String, String>, config: ResilienceConfig) -> Self {
+        Self(Arc::new(Inner { local: RwLock::default(), remote, callers: Callers::new(config) }))
+    }
+
+    /// Counts what happens to the calls of a service on its registry. To be
+    /// called before its first client is made.
+    pub(crate) fn measure(&self, caller: &'static str, registry: &Registry) -> prometheus::Result<()> {
+        self.0.callers.measure(caller, registry)
     }
 
     /// Adds a service of this process.
@@ -53,7 +63,27 @@ impl Peers {
     #[must_use]
     pub(crate) fn client(&self, caller: &'static str, callee: &'static str) -> BoxGrpcService {
         let transport = Lazy { peers: self.clone(), caller, callee, found: Arc::new(OnceLock::new()) };
-        client::stack(caller, callee, transport.boxed_clone())
+        let transport = transport.boxed_clone();
+        match self.0.callers.stack(caller, callee) {
+            Ok(stack) => client::stack(caller, callee, &stack, transport),
+            Err(error) => refusing(callee, &error.to_string()),
+        }
+    }
+
+    /// The client side of one instance of a service, at its own address, for one
+    /// attempt: whoever asks for a certain instance must choose anew when it is gone.
+    ///
+    /// # Errors
+    /// When the address is none, or `edges.toml` has no such edge.
+    pub(crate) fn client_at(
+        caller: &'static str,
+        callee: &'static str,
+        url: &str,
+    ) -> Result<BoxGrpcService, Fault> {
+        if !edges().allows(caller, callee) {
+            return Err(no_edge(caller, callee));
+        }
+        Ok(client::once(caller, callee, boxed(callee, connect(url)?)))
     }
 
     fn find(&self, callee: &'static str) -> Result<BoxGrpcService, Fault> {
@@ -66,6 +96,20 @@ impl Peers {
         };
         Ok(boxed(callee, connect(&url)?))
     }
+}
+
+/// What a peer that cannot have a stack is replaced with.
+fn refusing(callee: &str, why: &str) -> BoxGrpcService {
+    let why = format!("no client of {callee} can be made: {why}");
+    BoxCloneSyncService::new(tower::service_fn(move |_request: http::Request<Body>| {
+        let fault = Fault::new(FaultKind::Internal, "RUN-0007", why.clone());
+        async move { Ok(status(fault).into_http()) }
+    }))
+}
+
+fn no_edge(caller: &str, callee: &str) -> Fault {
+    let why = format!("{caller} may not call {callee}: edges.toml has no such edge");
+    Fault::new(FaultKind::Denied, "RUN-0008", why)
 }
 
 fn default_url(callee: &str) -> Result<String, Fault> {
@@ -115,10 +159,12 @@ impl Lazy {
             return Ok(service.clone());
         }
         if !edges().allows(self.caller, self.callee) {
-            let why = format!("{} may not call {}: edges.toml has no such edge", self.caller, self.callee);
-            return Err(Fault::new(FaultKind::Denied, "RUN-0008", why));
+            return Err(no_edge(self.caller, self.callee));
         }
         let service = self.peers.find(self.callee)?;
         Ok(self.found.get_or_init(|| service).clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,9 +96,12 @@ impl Relay {
             let Some(last) = batch.last().map(|(sequence, _)| *sequence) else { return Ok(()) };
             let entries: Vec<_> = batch.into_iter().map(|(_, event)| entry(self.service, event)).collect();
             for chunk in entries.chunks(BATCH as usize) {
+                probity_failpoint::hit("relay.before_send");
                 self.send(chunk.to_vec()).await?;
+                probity_failpoint::hit("relay.after_send");
             }
             self.outbox.acknowledge(last).await?;
+            probity_failpoint::hit("relay.acknowledged");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::relay::{Outbox, Relay};
 use anyhow::Context as _;
 use probity_proto::BoxGrpcService;
 use probity_storage::{Db, DbConfig, Migration};
-use probity_types::Clock;
+use probity_types::{Clock, Fault};
 use prometheus::Registry;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,24 @@ pub trait Service: Send + Sync + Sized + 'static {
 
 /// Background work of a service.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Dials instances of a service at addresses that are only known at run time.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialer {
+    caller: &'static str,
+    callee: &'static str,
+}
+
+impl Dialer {
+    /// The client side of the instance at `url`, such as `http://10.0.0.7:8081`. It
+    /// connects at the first call, and a call is one attempt.
+    ///
+    /// # Errors
+    /// When the address cannot be read, or `edges.toml` has no such edge.
+    pub fn dial(&self, url: &str) -> Result<BoxGrpcService, Fault> {
+        Peers::client_at(self.caller, self.callee, url)
+    }
+}
 
 /// What a service is given to build itself with.
 pub struct Setup {
@@ -110,6 +128,12 @@ impl Setup {
     #[must_use]
     pub fn peer(&self, service: &'static str) -> BoxGrpcService {
         self.peers.client(self.service, service)
+    }
+
+    /// Dials single instances of a service: other replicas of this one, say.
+    #[must_use]
+    pub const fn dialer(&self, service: &'static str) -> Dialer {
+        Dialer { caller: self.service, callee: service }
     }
 
     /// The names of all services of the platform.

@@ -25,6 +25,7 @@ pub struct HarnessBuilder {
     beside: Vec<fn(&mut Host)>,
     set: Vec<(&'static str, &'static str, String)>,
     dir: Option<std::path::PathBuf>,
+    port: u16,
 }
 
 /// A running service under test.
@@ -134,6 +135,13 @@ impl HarnessBuilder {
         self
     }
 
+    /// Listens on this port of the loopback address instead of a free one.
+    #[must_use]
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     /// Starts the service.
     ///
     /// # Panics
@@ -144,7 +152,7 @@ impl HarnessBuilder {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut host = Host::new(HostSettings {
             data_dir: Some(dir.clone()),
-            listen: Some(any),
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))),
             admin_listen: Some(any),
             set: self.set,
             ..HostSettings::default()

@@ -38,6 +38,18 @@ pub async fn lookup(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<u8>>, Error
     row.bytes(1).map(Some)
 }
 
+/// Stores the answer of this request, unless another process has carried it out in
+/// the meantime; answers whether it did. After `false`, [`lookup`] finds the other's.
+///
+/// # Errors
+/// When the store is away.
+pub async fn try_record(tx: &mut Tx, scope: &Scope, response: &[u8], now: Micros) -> Result<bool, Error> {
+    let sql = "INSERT INTO probity_idempotency (tenant, operation, key, body_sha256, response, created_us)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    let row = args![&scope.tenant, scope.operation, &scope.key, &scope.body_sha256, response, now];
+    Ok(tx.execute(sql, row).await? == 1)
+}
+
 /// Stores the answer of this request.
 ///
 /// # Errors

@@ -43,6 +43,7 @@ impl Tx {
     /// operation must end with an error: it cannot be stored any more.
     pub async fn execute(&mut self, sql: &str, args: Vec<Value>) -> Result<u64, Error> {
         let done = self.conn.execute(sql, &args).await;
+        probity_failpoint::hit("storage.statement");
         self.note(done)
     }
 
@@ -142,7 +143,9 @@ impl Tx {
     pub(crate) async fn begin(&mut self, with_savepoint: bool) -> Result<(), Error> {
         self.events.clear();
         self.events_before = 0;
-        self.control(if with_savepoint { Control::BeginWithSavepoint } else { Control::Begin }).await
+        self.control(if with_savepoint { Control::BeginWithSavepoint } else { Control::Begin }).await?;
+        probity_failpoint::hit("storage.begun");
+        Ok(())
     }
 
     /// Keeps what the operation did and opens the savepoint of the next one.
@@ -166,7 +169,10 @@ impl Tx {
             Ok(stored) => stored?,
             Err(_) => return Err(self.took_too_long()),
         }
-        self.control(Control::Commit).await.map(|()| count)
+        probity_failpoint::hit("storage.before_commit");
+        self.control(Control::Commit).await?;
+        probity_failpoint::hit("storage.after_commit");
+        Ok(count)
     }
 
     pub(crate) async fn roll_back(&mut self) -> Result<(), Error> {

@@ -2,7 +2,9 @@
 
 mod cases;
 mod dead_letters;
+mod end;
 mod executions;
+mod forward;
 mod history;
 mod remediation;
 mod tasks;
@@ -12,6 +14,7 @@ mod workflows;
 pub(crate) use cases::Cases;
 pub(crate) use dead_letters::DeadLetters;
 pub(crate) use executions::Executions;
+pub(crate) use forward::Forward;
 pub(crate) use remediation::Remediation;
 pub(crate) use tasks::Tasks;
 pub(crate) use worker::Workers;

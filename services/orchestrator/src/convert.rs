@@ -349,7 +349,7 @@ pub(crate) fn summary(live: &Live) -> proto::Execution {
         output: execution.output.as_ref().map_or_else(Bytes::new, |output| json_bytes(output)),
         priority: i32::from(opening.priority),
         owner: opening.owner.clone(),
-        paused: false,
+        paused: execution.paused.is_some(),
         waiting: waiting(execution),
         end_reason: execution.end_reason.clone(),
         create_time: Some(timestamp(live.created.0)),

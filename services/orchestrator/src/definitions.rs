@@ -3,13 +3,15 @@
 use crate::catalog::Contracts;
 use crate::domain::standalone;
 use crate::error::Error;
-use crate::store::{Store, StoredDefinition};
-use parking_lot::RwLock;
+use crate::store::{DefinitionsMark, Store, StoredDefinition};
+use parking_lot::{Mutex, RwLock};
 use probity_engine::{CaseKind, Definition};
+use probity_storage::Backend;
 use probity_types::{AuditEvent, Ctx, Micros};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The definitions that are shipped, by name.
 pub const SHIPPED: [(&str, &str); 4] = [
@@ -22,6 +24,9 @@ pub const SHIPPED: [(&str, &str); 4] = [
 /// The tenant of what is shipped; its definitions are there for everybody.
 const EVERYBODY: &str = "";
 
+/// So long what other replicas register may go unnoticed.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Definitions by tenant and name. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Definitions(Arc<Inner>);
@@ -33,16 +38,16 @@ struct Inner {
     compiled: RwLock<HashMap<(String, String, String), Arc<Definition>>>,
     /// The newest of each tenant and name, as stored.
     newest: RwLock<HashMap<(String, String), StoredDefinition>>,
+    /// What the store said when it was last read, and when it was last asked.
+    seen: Mutex<(DefinitionsMark, Option<Instant>)>,
 }
 
 impl Definitions {
     /// Reads what is registered and adds what is shipped.
     pub(crate) async fn open(store: Store, contracts: Arc<Contracts>, now: Micros) -> Result<Self, Error> {
-        let inner = Inner { store, contracts, compiled: RwLock::default(), newest: RwLock::default() };
-        let definitions = Self(Arc::new(inner));
-        for stored in definitions.0.store.definitions().await? {
-            definitions.remember(stored);
-        }
+        let (compiled, newest, seen) = (RwLock::default(), RwLock::default(), Mutex::default());
+        let definitions = Self(Arc::new(Inner { store, contracts, compiled, newest, seen }));
+        definitions.refresh().await?;
         let tasks = standalone::sources().iter().map(|(_, source)| source.as_str());
         for source in SHIPPED.into_iter().map(|(_, source)| source).chain(tasks) {
             let definition = definitions.compile(source)?;
@@ -87,8 +92,40 @@ impl Definitions {
         self.0.newest.write().insert((stored.tenant.clone(), stored.name.clone()), stored);
     }
 
-    /// The newest version of a name: the tenant's own, else the shipped one.
-    pub(crate) fn newest(&self, tenant: &str, name: &str) -> Result<StoredDefinition, Error> {
+    /// Reads what is stored when that changed: another replica may have registered
+    /// something.
+    async fn refresh(&self) -> Result<(), Error> {
+        let mark = self.0.store.definitions_mark().await?;
+        let known = self.0.seen.lock().0;
+        if mark != known {
+            for stored in self.0.store.definitions().await? {
+                self.remember(stored);
+            }
+        }
+        *self.0.seen.lock() = (mark, Some(Instant::now()));
+        Ok(())
+    }
+
+    /// Looks whether others have registered something, at most every [`LOOK`].
+    async fn look(&self) -> Result<(), Error> {
+        let alone = self.0.store.db.backend() == Backend::Sqlite;
+        let fresh = self.0.seen.lock().1.is_some_and(|at| at.elapsed() < LOOK);
+        if alone || fresh { Ok(()) } else { self.refresh().await }
+    }
+
+    /// The newest version of a name: the tenant's own, else the shipped one. What
+    /// another replica registered is known after [`LOOK`], and what is not known at
+    /// all is looked for at once.
+    pub(crate) async fn newest(&self, tenant: &str, name: &str) -> Result<StoredDefinition, Error> {
+        self.look().await?;
+        if let Ok(found) = self.known_newest(tenant, name) {
+            return Ok(found);
+        }
+        self.refresh().await?;
+        self.known_newest(tenant, name)
+    }
+
+    fn known_newest(&self, tenant: &str, name: &str) -> Result<StoredDefinition, Error> {
         let newest = self.0.newest.read();
         let own = newest.get(&(tenant.to_owned(), name.to_owned()));
         own.or_else(|| newest.get(&(EVERYBODY.to_owned(), name.to_owned())))
@@ -102,11 +139,17 @@ impl Definitions {
     }
 
     /// The newest version of every name the tenant can use, by name.
-    pub(crate) fn list(&self, tenant: &str) -> Vec<StoredDefinition> {
+    pub(crate) async fn list(&self, tenant: &str) -> Result<Vec<StoredDefinition>, Error> {
+        self.look().await?;
+        Ok(self.known_all(tenant))
+    }
+
+    fn known_all(&self, tenant: &str) -> Vec<StoredDefinition> {
         let newest = self.0.newest.read();
         let mut all: HashMap<&str, &StoredDefinition> = HashMap::new();
         for whose in [EVERYBODY, tenant] {
-            all.extend(newest.values().filter(|d| d.tenant == whose).map(|d| (d.name.as_str(), d)));
+            let of = newest.values().filter(|d| d.tenant == whose && !is_built_in(d));
+            all.extend(of.map(|d| (d.name.as_str(), d)));
         }
         let mut all: Vec<_> = all.into_values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -116,6 +159,7 @@ impl Definitions {
     /// The definition a case of this kind runs on when none is named: the one the
     /// tenant registered last for the kind, else the shipped one.
     pub(crate) async fn default_for(&self, tenant: &str, kind: CaseKind) -> Result<Arc<Definition>, Error> {
+        self.look().await?;
         let chosen = {
             let newest = self.0.newest.read();
             let of = |whose: &str| {
@@ -133,7 +177,7 @@ impl Definitions {
 
     /// The newest version of a name, ready to run.
     pub(crate) async fn named(&self, tenant: &str, name: &str) -> Result<Arc<Definition>, Error> {
-        let stored = self.newest(tenant, name)?;
+        let stored = self.newest(tenant, name).await?;
         self.version(&stored.tenant, &stored.name, &stored.version).await
     }
 
@@ -170,6 +214,11 @@ impl Definitions {
             created: now,
         }
     }
+}
+
+/// Those of tasks of their own are how EnqueueTask works, not for people to run.
+fn is_built_in(definition: &StoredDefinition) -> bool {
+    definition.tenant == EVERYBODY && standalone::sources().iter().any(|(name, _)| *name == definition.name)
 }
 
 fn key(tenant: &str, name: &str, version: &str) -> (String, String, String) {

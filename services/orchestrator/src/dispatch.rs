@@ -7,8 +7,9 @@
 use crate::catalog::{Contracts, Method};
 use crate::domain::standalone::Standalone;
 use crate::metrics::Metrics;
+use crate::sabotage::{self, Damage};
 use bytes::Bytes;
-use probity_engine::{CallFailure, Event};
+use probity_engine::{CallFailure, Event, Parent};
 use probity_proto::{BoxGrpcService, RawCodec};
 use probity_resilience::Deadline;
 use probity_runtime::edges::edges;
@@ -19,11 +20,18 @@ use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::client::Grpc;
 
 /// Largest message of a step in either direction.
 const MAX_MESSAGE: usize = 4 << 20;
+
+/// One place in so many is kept for urgent calls.
+const KEPT_SHARE: usize = 8;
+/// The lowest priority that is urgent.
+const URGENT: u8 = 3;
+/// Carries the priority to the peer, 1 (low) to 4 (critical).
+const PRIORITY: &str = "x-probity-priority";
 
 /// Which attempt of which step: what an answer is matched by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +57,20 @@ pub(crate) enum Work {
     Call(Call),
     /// A worker does it.
     Task(Task),
+    /// Another execution does it.
+    Child(Child),
+}
+
+/// An execution that a step starts.
+pub(crate) struct Child {
+    pub(crate) id: ExecutionId,
+    pub(crate) order: OrderId,
+    /// The name of its definition.
+    pub(crate) definition: String,
+    pub(crate) input: Arc<Json>,
+    pub(crate) priority: u8,
+    pub(crate) ctx: Ctx,
+    pub(crate) parent: Parent,
 }
 
 /// A call that is over.
@@ -104,6 +126,8 @@ pub(crate) struct Dispatcher {
     peers: HashMap<&'static str, BoxGrpcService>,
     minter: Arc<Minter>,
     permits: Arc<Semaphore>,
+    /// Places that only urgent calls get.
+    kept: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
@@ -130,14 +154,15 @@ impl Dispatcher {
     ) -> Arc<Self> {
         let own = edges().edges.iter().filter(|e| e.from == "orchestrator");
         let peers = own.map(|e| (e.to.as_str(), setup.peer(&e.to))).collect();
-        let permits = Arc::new(Semaphore::new(most));
-        Arc::new(Self { contracts, peers, minter: setup.minter(), permits, metrics })
+        let kept = most / KEPT_SHARE;
+        let (permits, kept) = (Arc::new(Semaphore::new(most - kept)), Arc::new(Semaphore::new(kept)));
+        Arc::new(Self { contracts, peers, minter: setup.minter(), permits, kept, metrics })
     }
 
     /// Makes the call. Waits for a free place first; the time allowed starts after
     /// that.
     pub(crate) async fn run(&self, call: Call) -> Finished {
-        let _permit = self.permits.acquire().await;
+        let _permit = self.place(call.priority).await;
         self.metrics.calls.inc();
         let result = self.attempt(&call).await;
         self.metrics.calls.dec();
@@ -150,12 +175,32 @@ impl Dispatcher {
         Finished { order: call.order, result }
     }
 
+    /// A free place. Urgent calls have some of their own, so that a flood of others
+    /// does not keep them waiting.
+    async fn place(&self, priority: u8) -> Option<SemaphorePermit<'_>> {
+        if priority < URGENT || self.kept.available_permits() == 0 {
+            return self.permits.acquire().await.ok();
+        }
+        tokio::select! {
+            biased;
+            place = self.permits.acquire() => place.ok(),
+            place = self.kept.acquire() => place.ok(),
+        }
+    }
+
     async fn attempt(&self, call: &Call) -> Result<Json, CallFailure> {
         let method = self.contracts.get(&call.method).ok_or_else(|| unknown(&call.method))?;
         let message = method.encode(&call.input)?;
         let caller = self.caller(call).map_err(failure)?;
-        let sent = caller.by(Deadline::within(call.timeout)).request_with_key(message, &call.key);
+        let mut sent = caller.clone().by(Deadline::within(call.timeout)).request_with_key(message, &call.key);
+        sent.metadata_mut().insert(PRIORITY, i32::from(call.priority).into());
+        if sabotage::does(Damage::DoubleEffect) {
+            let again = caller.request_with_key(method.encode(&call.input)?, &format!("{}-again", call.key));
+            let _ = self.send(method, again).await;
+        }
+        probity_failpoint::hit("call.before");
         let answer = tokio::time::timeout(call.timeout, self.send(method, sent)).await;
+        probity_failpoint::hit("call.after");
         method.decode(answer.map_err(|_| too_slow(call))??)
     }
 

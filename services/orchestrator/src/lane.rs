@@ -10,28 +10,31 @@
 //! outcome is unknown, the lane forgets everything, begins a new log and reads back
 //! what is really there.
 
+mod children;
+mod fork;
 mod handle;
 mod live;
 mod own;
 mod work;
 
 use handle::Reply;
-pub(crate) use handle::{Answer, Answers, Handle, Message, Start, answered};
+pub(crate) use handle::{Answer, Answers, Fork, Handle, Message, Start, answered};
 pub(crate) use live::Live;
 
 use crate::config::Config;
 use crate::definitions::Definitions;
-use crate::dispatch::{Dispatcher, Finished, OrderId, Work as ToDo};
+use crate::dispatch::{Child, Dispatcher, Finished, OrderId, Work as ToDo};
 use crate::domain::ownership::{SHARDS, id_in, shard_of};
 use crate::error::Error;
 use crate::letters::Keeper;
 use crate::metrics::Metrics;
+use crate::sabotage::{self, Damage};
 use crate::store::{Batch, Opened, Place, Store};
 use crate::tasks::{self, Board};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use live::{By, Order};
-use probity_engine::{Command, Event, Fact};
+use probity_engine::{Command, Event, Fact, Turn};
 use probity_storage::Backend;
 use probity_types::id::ExecutionId;
 use probity_types::{Clock, Ctx, Micros};
@@ -93,6 +96,10 @@ pub(crate) struct Lane {
     ends: HashMap<ExecutionId, Vec<Reply>>,
     /// Events of executions of this lane for each other.
     inner: VecDeque<(ExecutionId, Event)>,
+    /// The child that each step started last.
+    child_of: HashMap<(ExecutionId, usize, Option<u32>), ExecutionId>,
+    /// Executions that steps have asked for.
+    children: VecDeque<Child>,
     /// Where the next batch goes.
     place: Place,
     /// The shards this replica owns.
@@ -118,6 +125,8 @@ impl Lane {
             timers: BinaryHeap::new(),
             ends: HashMap::new(),
             inner: VecDeque::new(),
+            child_of: HashMap::new(),
+            children: VecDeque::new(),
             place: Place { log: 0, after: 0 },
             shards: Vec::new(),
         }
@@ -195,7 +204,7 @@ impl Lane {
                 Some(finished) = self.finished.recv(), if room => self.answered(finished, &mut work),
                 Some(message) = self.messages.recv(), if room => self.asked(message, &mut work).await,
                 () = sleep(due), if room => {}
-                () = std::future::ready(()), if room && !self.inner.is_empty() => {}
+                () = std::future::ready(()), if room && self.has_inner() => {}
                 _ = look.tick() => looking = true,
             }
             if !looking {
@@ -218,11 +227,17 @@ impl Lane {
         outcome
     }
 
+    fn has_inner(&self) -> bool {
+        !self.inner.is_empty() || !self.children.is_empty()
+    }
+
     /// Takes what else is waiting.
     async fn gather(&mut self, work: &mut Work) {
         while work.len() < self.max_batch {
             if let Some((id, event)) = self.inner.pop_front() {
-                self.decide(id, event, None, None, work);
+                self.inner_event(id, event, work).await;
+            } else if let Some(child) = self.children.pop_front() {
+                self.start_child(child, work).await;
             } else if let Ok(finished) = self.finished.try_recv() {
                 self.answered(finished, work);
             } else if let Ok(message) = self.messages.try_recv() {
@@ -236,6 +251,7 @@ impl Lane {
     async fn asked(&mut self, message: Message, work: &mut Work) {
         match message {
             Message::Start(start) => self.start(*start, work),
+            Message::Fork(fork) => self.fork(*fork, work).await,
             Message::Person(deed) => match self.ensure_live(&deed.ctx, deed.id).await {
                 Ok(()) => self.decide(deed.id, deed.event, Some(&deed.ctx), Some(deed.reply), work),
                 Err(error) => {
@@ -244,13 +260,17 @@ impl Lane {
             },
             Message::Answers(answers) => {
                 let whose = answers.tenant.as_deref();
-                for (id, event) in answers.events {
+                let mut moved = Vec::new();
+                for (at, (id, event)) in answers.events.into_iter().enumerate() {
                     let own = |live: &Live| whose.is_none_or(|tenant| live.tenant == tenant);
-                    if self.live.get(&id).is_some_and(own) {
+                    if !self.owns(id) {
+                        moved.push(at);
+                    } else if self.live.get(&id).is_some_and(own) {
                         self.decide(id, event, None, None, work);
                     }
                 }
-                work.acknowledge(answers.acknowledge);
+                let told = answers.acknowledge;
+                work.acknowledge(Box::new(move |durable| told(durable, &moved)));
             }
             Message::AwaitEnd { id, reply } => self.await_end(id, reply).await,
         }
@@ -279,7 +299,13 @@ impl Lane {
         work: &mut Work,
     ) {
         let now = self.parts.clock.now();
-        let (mut live, turn) = Live::open(id, definition, opening, ctx, now);
+        let (live, turn) = Live::open(id, definition, opening, ctx, now);
+        self.begin_turn(live, turn, ctx, now, work);
+    }
+
+    /// The first turn of an execution joins the batch.
+    fn begin_turn(&mut self, mut live: Live, turn: Turn, ctx: &Ctx, now: Micros, work: &mut Work) {
+        let id = live.id;
         let by = By { actor: &ctx.actor, request_id: &ctx.request_id, trace_id: &ctx.trace_id };
         match live.stored(1, turn.facts, Some(&by), now) {
             Ok(stored) => work.add(stored, turn.commands),
@@ -290,6 +316,10 @@ impl Lane {
 
     /// Answers when the execution has ended, at once if it has.
     async fn await_end(&mut self, id: ExecutionId, reply: Reply) {
+        if !self.owns(id) {
+            let _ = reply.send(Err(Error::Elsewhere(shard_of(id))));
+            return;
+        }
         if !self.live.contains_key(&id) {
             let read = Live::read(&self.parts.store, &self.parts.definitions, id).await;
             match read {
@@ -360,6 +390,8 @@ impl Lane {
                         Ok(stored) => work.add(stored, turn.commands),
                         Err(error) => tracing::error!(execution = %id, %error, "a turn has no stored form"),
                     }
+                } else {
+                    work.command(id, turn.commands);
                 }
                 if let Some(reply) = reply {
                     work.answer(id, reply);
@@ -390,7 +422,11 @@ impl Lane {
         let ends = &self.ends;
         let batch: Arc<Batch> = Arc::new(work.batch(&mut self.live, |id| ends.contains_key(id)));
         let (store, place) = (self.parts.store.clone(), self.place);
+        if sabotage::does(Damage::AckBeforeCommit) {
+            work.answer_early();
+        }
         async move {
+            probity_failpoint::hit("lane.before_commit");
             let outcome = if batch.is_empty() { Ok(Vec::new()) } else { store.commit(batch, place).await };
             (work, outcome)
         }
@@ -402,18 +438,21 @@ impl Lane {
         let opened = match outcome {
             Ok(opened) => opened,
             Err(error) => {
+                self.parts.metrics.fenced.inc_by(u64::from(matches!(error, Error::Fenced)));
                 work.fail(&error.to_string());
                 return Err(error);
             }
         };
+        probity_failpoint::hit("lane.after_commit");
         let Settled { turns, commands, left_out, changed, visited, ended } =
             work.settle(opened, &self.parts.metrics);
+        probity_failpoint::hit("lane.answered");
         let mut recall = Vec::new();
         if !turns.is_empty() {
             self.parts.metrics.batch.observe(turns.len() as f64);
             self.place.after += i64::try_from(turns.len()).unwrap_or(0);
-            self.parts.letters.note(&turns);
             recall.extend(turns.iter().filter(|turn| turn.takes_back()).map(|turn| turn.execution));
+            self.parts.letters.note(&turns);
             self.handle.committed(turns);
         }
         for id in &left_out {
@@ -450,7 +489,9 @@ impl Lane {
         let Some(live) = self.live.get(&id) else { return };
         if live.execution.ended.is_some() {
             self.parts.board.forget(id);
+            self.tell_parent(id);
         }
+        let Some(live) = self.live.get(&id) else { return };
         if !live.execution.is_active() {
             self.live.remove(&id);
         }
@@ -459,15 +500,15 @@ impl Lane {
     fn carry_out(&mut self, id: ExecutionId, commands: Vec<Command>, tasks: &mut Vec<crate::dispatch::Task>) {
         for command in commands {
             match command {
-                // Nothing starts children yet: steps of that sort are refused their call.
-                Command::CancelChild { .. } => {}
                 Command::WakeAt(at) => self.timers.push(Reverse((at, id))),
+                Command::CancelChild { step, item, .. } => self.cancel_child(id, step, item),
                 Command::Call { step, item, attempt, compensation, input, key } => {
                     let order = OrderId { execution: id, step, item, attempt, compensation };
                     let Some(live) = self.live.get(&id) else { continue };
                     let work = live.work(Order { id: order, step, compensation, input, key });
                     match work {
                         Some(ToDo::Task(task)) => tasks.push(task),
+                        Some(ToDo::Child(child)) => self.children.push_back(child),
                         // The same call may still be under way.
                         Some(ToDo::Call(call)) if self.in_flight.insert(order) => {
                             let (dispatcher, finish) = (self.parts.dispatcher.clone(), self.finish.clone());

@@ -23,6 +23,7 @@ mod error;
 mod lane;
 mod letters;
 mod metrics;
+mod sabotage;
 mod store;
 mod tasks;
 
@@ -30,7 +31,7 @@ pub use catalog::Contracts;
 pub use config::Config;
 pub use definitions::SHIPPED;
 
-use api::{Cases, DeadLetters, Executions, Remediation, Tasks, Workers, Workflows};
+use api::{Cases, DeadLetters, Executions, Forward, Remediation, Tasks, Workers, Workflows};
 use definitions::Definitions;
 use dispatch::Dispatcher;
 use lane::{Lane, Parts};
@@ -94,10 +95,18 @@ impl Service for Orchestrator {
         setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
         setup.spawn("dead letters", |stop| letters.run(stop));
         setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
+        let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter());
+        let executions = Executions::new(
+            store.clone(),
+            handle.clone(),
+            definitions.clone(),
+            clock.clone(),
+            forward.clone(),
+        );
         Ok(Self {
-            cases: Cases::new(store.clone(), handle.clone(), definitions.clone()),
+            cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
             dead_letters: DeadLetters::new(store.clone(), handle.clone(), contracts.clone(), clock.clone()),
-            executions: Executions::new(store.clone(), handle.clone(), definitions.clone(), clock.clone()),
+            executions,
             tasks: Tasks::new(
                 store.clone(),
                 handle.clone(),
@@ -106,7 +115,7 @@ impl Service for Orchestrator {
                 clock.clone(),
             ),
             workers: Workers::new(handle.clone(), board),
-            workflows: Workflows::new(store.clone(), handle, definitions, clock.clone()),
+            workflows: Workflows::new(store.clone(), handle, definitions, clock.clone(), forward),
             remediation: Remediation::new(store, clock),
         })
     }

@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     pub(crate) unreadable: IntCounter,
     /// Commits that failed.
     pub(crate) commit_failures: IntCounter,
+    /// Writes of this replica that were refused because another had taken over.
+    pub(crate) fenced: IntCounter,
     /// Executions started without a case.
     pub(crate) started: IntCounter,
     /// Executions that ended.
@@ -62,6 +64,10 @@ impl Metrics {
                 "Cases that could not be read back",
             )?,
             commit_failures: IntCounter::new("orchestrator_commit_failures_total", "Commits that failed")?,
+            fenced: IntCounter::new(
+                "orchestrator_fenced_commits_total",
+                "Writes refused because another replica had taken over",
+            )?,
             started: IntCounter::new(
                 "orchestrator_executions_started_total",
                 "Executions started without a case",
@@ -96,7 +102,9 @@ impl Metrics {
         registry.register(Box::new(metrics.batch.clone()))?;
         registry.register(Box::new(metrics.unreadable.clone()))?;
         registry.register(Box::new(metrics.commit_failures.clone()))?;
-        for counter in [&metrics.started, &metrics.ended, &metrics.tasks_taken, &metrics.leases_expired] {
+        for counter in
+            [&metrics.fenced, &metrics.started, &metrics.ended, &metrics.tasks_taken, &metrics.leases_expired]
+        {
             registry.register(Box::new(counter.clone()))?;
         }
         registry.register(Box::new(metrics.shards.clone()))?;

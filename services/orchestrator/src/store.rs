@@ -18,6 +18,7 @@ pub(crate) use dead_letters::{Letter, LetterId, Open as OpenLetters, Review, sch
 pub(crate) use list::GroupBy;
 pub(crate) use listing::{Asked, Listing, predicate};
 pub(crate) use outbox::{JournalOutbox, Recent};
+pub(crate) use ownership::Lease;
 pub(crate) use queues::QueueSettings;
 pub(crate) use row::{ExecutionRow, View};
 pub(crate) use tasks::{StoredTask, schema as task_schema};
@@ -57,6 +58,9 @@ pub(crate) struct CaseFilter {
     pub(crate) limit: i64,
 }
 
+/// How many definitions there are, and a sum over when each became the newest.
+pub(crate) type DefinitionsMark = (i64, i64);
+
 /// A registered definition.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredDefinition {
@@ -78,6 +82,12 @@ impl Store {
         let sql = "SELECT kind, body FROM executions WHERE tenant = $1 AND id = $2";
         let row = self.db.query_opt(sql, args![tenant, id.0]).await?;
         row.map_or_else(|| Err(Error::NoExecution(id.to_string())), |row| View::read(&row, 0))
+    }
+
+    /// Whether there is such an execution.
+    pub(crate) async fn exists(&self, tenant: &str, id: ExecutionId) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM executions WHERE tenant = $1 AND id = $2";
+        Ok(self.db.query_opt(sql, args![tenant, id.0]).await?.is_some())
     }
 
     /// A case as it was last committed.
@@ -156,6 +166,14 @@ impl Store {
         let sql = "SELECT facts FROM journal WHERE execution = $1 AND last_fact <= $2 ORDER BY last_fact";
         let rows = self.db.query(sql, args![id.0, last]).await?;
         rows.iter().try_fold([0; 32], |before, row| Ok(chain(&before, &row.text(0)?)))
+    }
+
+    /// What tells whether anything was registered, or became the newest again.
+    pub(crate) async fn definitions_mark(&self) -> Result<DefinitionsMark, Error> {
+        // Clocks differ between replicas, so that the greatest time may stay the same.
+        let sql = "SELECT CAST(COUNT(*) AS BIGINT), CAST(COALESCE(SUM(created_us % 1000000007), 0) AS BIGINT) FROM definitions";
+        let row = self.db.query_opt(sql, args![]).await?;
+        row.map_or(Ok((0, 0)), |row| Ok((row.i64(0)?, row.i64(1)?)))
     }
 
     /// All registered versions, oldest first.

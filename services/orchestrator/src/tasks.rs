@@ -230,7 +230,7 @@ pub(crate) async fn watch_leases(board: Board, lane: Handle, stop: CancellationT
             _ = look.tick() => {
                 let events: Vec<_> = board.expire().into_iter().map(recalled).collect();
                 if !events.is_empty() {
-                    let _ = lane.answers(Answers { tenant: None, events, acknowledge: Box::new(|_| {}) }).await;
+                    let _ = lane.answers(Answers { tenant: None, events, acknowledge: Box::new(|_, _| {}) }).await;
                 }
             }
         }

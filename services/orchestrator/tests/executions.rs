@@ -170,6 +170,27 @@ async fn an_execution_runs_to_its_output() {
 }
 
 #[tokio::test]
+async fn a_worker_that_leaves_takes_its_room_back() {
+    let world = Arc::new(World::default());
+    let (harness, mut client) = start(&world).await;
+    let mut leaving = Worker::hello(&harness, "t1", 2).await;
+    let input = json!({"supplier": "Acme"});
+    client.start_execution(request(&input, "k1", false)).await.unwrap();
+    let task = leaving.tasks().await.remove(0);
+    let output = json!({"band": "unsure"}).to_string().into();
+    let result = TaskResult { token: task.token, output, failure: None };
+    let last = WorkRequest { results: vec![result], credits: -1, ..WorkRequest::default() };
+    leaving.send.send(last).await.unwrap();
+    let told = leaving.receive.message().await.unwrap().expect("an acknowledgement");
+    assert_eq!((told.acknowledged.len(), told.tasks.len()), (1, 0), "two steps are ready, for others");
+    tokio::spawn(work(Worker::hello(&harness, "t1", 4).await));
+    let done = client.start_execution(request(&input, "k1", true)).await.unwrap().into_inner();
+    assert_eq!(done.status(), ExecutionStatus::Completed);
+    drop(leaving.send);
+    assert!(leaving.receive.message().await.unwrap().is_none(), "nothing more came");
+}
+
+#[tokio::test]
 async fn wrong_input_is_refused_before_anything_is_written() {
     let world = Arc::new(World::default());
     let (_harness, mut client) = start(&world).await;

@@ -57,13 +57,18 @@ async fn main() {
     let effects = Arc::new(OpenOptions::new().append(true).create(true).open(effects).expect("EFFECTS"));
     let token = std::env::var("PROBITY_TOKEN").expect("PROBITY_TOKEN");
     let client = Client::connect(&server, &token).await.expect("the platform");
-    let mut worker = Worker::new(client).name("bench").queue("bench").concurrency(512);
+    let mut worker = Worker::new(client).name("bench").queue("bench").concurrency(4_096);
     for kind in ["triage", "anticorruption", "compliance", "audit"] {
         let effects = effects.clone();
         worker = worker.handler(kind, move |task| step(task, effects.clone()));
     }
     println!("READY");
     let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("signals");
-    let summary = worker.run(async move { drop(end.recv().await) }).await.expect("the worker's work");
+    let summary = worker
+        .run(async move {
+            let _ = end.recv().await;
+        })
+        .await
+        .expect("the worker's work");
     println!("{summary:?}");
 }

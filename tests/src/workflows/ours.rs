@@ -159,7 +159,9 @@ impl Ours {
         let (begun, mut last) = (Instant::now(), (Value::Null, Duration::ZERO));
         loop {
             let now = begun.elapsed();
-            let size = self.as_admin(Method::GET, "/v1/log/checkpoint", &Value::Null).await["size"].take();
+            let mut checkpoint = self.as_admin(Method::GET, "/v1/log/checkpoint", &Value::Null).await;
+            let size = checkpoint["treeSize"].take();
+            assert!(size.is_string(), "the log tells no size: {checkpoint}");
             if size != last.0 {
                 last = (size, now);
             } else if now - last.1 > QUIET {

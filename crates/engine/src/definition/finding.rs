@@ -86,7 +86,7 @@ impl Findings {
     /// All of them in the order of the source, each once.
     pub(super) fn into_sorted(self) -> Vec<Finding> {
         let mut all = self.0.into_inner();
-        all.sort_by(|a, b| (a.at.line, a.at.column, a.severity).cmp(&(b.at.line, b.at.column, b.severity)));
+        all.sort_by_key(|finding| (finding.at.line, finding.at.column, finding.severity));
         all.dedup();
         all
     }

@@ -43,8 +43,10 @@ pub struct Step {
     pub compensate: Option<CallSpec>,
     /// What an answer must look like, when that is said.
     pub output_schema: Option<Schema>,
-    /// Its output when it is skipped.
+    /// Its output when it is skipped; that of an item when it runs for a list.
     pub default_output: Arc<Json>,
+    /// Its output when it is skipped as a whole: an empty list when it runs for one.
+    pub default_whole: Arc<Json>,
 }
 
 /// What a step does.

@@ -121,13 +121,24 @@ pub(super) struct RawEscalation {
 #[serde(untagged)]
 pub(super) enum RawOnError {
     Named(String),
-    Route(RawRoute),
+    /// A map, as a structure could be written as a list here too.
+    Route(BTreeMap<RouteKey, String>),
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawRoute {
-    pub(super) route: String,
+#[derive(Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RouteKey {
+    Route,
+}
+
+impl RawOnError {
+    /// The step that goes on instead, where one is named.
+    pub(super) fn route(&self) -> Option<&str> {
+        match self {
+            Self::Named(_) => None,
+            Self::Route(to) => to.get(&RouteKey::Route).map(String::as_str),
+        }
+    }
 }
 
 /// Values inside have no place of their own: what is tried twice is buffered.
@@ -172,7 +183,9 @@ pub(super) fn parse(source: &str) -> Result<Raw, DefinitionError> {
         let message = format!("the definition has {} bytes; at most {MAX_SOURCE} are allowed", source.len());
         return Err(DefinitionError { line: 0, column: 0, message });
     }
-    serde_saphyr::from_str(source).map_err(|error| {
+    // `n` and `yes` are texts, as in YAML 1.2; only true and false are truth values.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(source, options).map_err(|error| {
         let at = error.location();
         let message = error.without_snippet().to_string();
         let form = FORMS.iter().find(|(name, _)| message.contains(name)).map(|(_, form)| (*form).to_owned());

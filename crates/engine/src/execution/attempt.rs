@@ -47,7 +47,7 @@ impl Execution {
         };
         match (slot.item, &step.items) {
             // The items of a step that was given up are awaited by nobody.
-            (Some(_), _) => !matches!(step.status, StepStatus::Failed | StepStatus::Skipped),
+            (Some(_), _) => !step.given_up,
             (None, items) => items.is_none(),
         }
     }

@@ -41,8 +41,7 @@ impl Execution {
     fn is_busy(&self, step: usize) -> bool {
         let state = &self.steps[step];
         match (&state.items, state.status) {
-            (Some(items), StepStatus::Failed | StepStatus::Skipped) => items.compensating > 0,
-            (Some(items), _) => items.calling > 0 || items.compensating > 0,
+            (Some(items), _) => (items.calling > 0 && !state.given_up) || items.compensating > 0,
             (None, status) => matches!(
                 status,
                 StepStatus::Running | StepStatus::Compensating | StepStatus::CompensationBackingOff(_)

@@ -113,8 +113,20 @@ fn fold(step: &mut StepState, definition: &Step, fact: &Fact, at: Micros) {
         Fact::StepGivenUp { code, error, .. } => {
             let output = with_error(&definition.default_output, code, error);
             step.finish(StepStatus::Failed, output.into(), at);
+            step.given_up = true;
         }
-        Fact::StepSkipped { actor, code, reason, .. } => skip(step, definition, actor, code, reason, at),
+        Fact::StepSkipped { actor, code, reason, item, .. } => {
+            let whole = item.is_none();
+            let default = if whole { &definition.default_whole } else { &definition.default_output };
+            step.given_up = whole;
+            step.waived = actor.is_some();
+            step.deed = actor.clone().map(|actor| (Deed::Skipped, actor));
+            let output = match code {
+                Some(code) => with_error(default, code, reason).into(),
+                None => default.clone(),
+            };
+            step.finish(StepStatus::Skipped, output, at);
+        }
         Fact::TimerStarted { at_us, .. } => {
             step.status = StepStatus::Timer(Micros(*at_us));
             step.started = Some(at);
@@ -125,23 +137,6 @@ fn fold(step: &mut StepState, definition: &Step, fact: &Fact, at: Micros) {
         }
         _ => fold_of_people(step, fact, at),
     }
-}
-
-fn skip(
-    step: &mut StepState,
-    definition: &Step,
-    actor: &Option<String>,
-    code: &Option<String>,
-    reason: &str,
-    at: Micros,
-) {
-    step.waived = actor.is_some();
-    step.deed = actor.clone().map(|actor| (Deed::Skipped, actor));
-    let output = match code {
-        Some(code) => with_error(&definition.default_output, code, reason).into(),
-        None => definition.default_output.clone(),
-    };
-    step.finish(StepStatus::Skipped, output, at);
 }
 
 fn fold_of_people(step: &mut StepState, fact: &Fact, at: Micros) {

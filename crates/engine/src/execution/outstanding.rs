@@ -35,8 +35,7 @@ impl Execution {
     fn is_called(&self, step: usize) -> bool {
         let state = &self.steps[step];
         match (&state.items, state.status) {
-            (Some(items), StepStatus::Failed | StepStatus::Skipped) => items.compensating > 0,
-            (Some(items), _) => items.calling > 0 || self.calls_back(step) > 0,
+            (Some(items), _) => (items.calling > 0 && !state.given_up) || self.calls_back(step) > 0,
             (None, status) => matches!(status, StepStatus::Running | StepStatus::Compensating),
         }
     }
@@ -56,7 +55,7 @@ impl Execution {
             return None;
         }
         // The items of a step that was given up are awaited by nobody.
-        let given_up = matches!(self.steps[slot.step].status, StepStatus::Failed | StepStatus::Skipped);
+        let given_up = self.steps[slot.step].given_up;
         match self.slot(slot)?.status {
             StepStatus::Running if slot.item.is_none() || !given_up => self.call(slot, false),
             StepStatus::Compensating => self.call(slot, true),

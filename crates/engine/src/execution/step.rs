@@ -81,6 +81,8 @@ pub struct StepState {
     pub items: Option<Box<Items>>,
     /// A person skipped it and answers for what it may have done.
     pub waived: bool,
+    /// Nobody awaits what its items still do: it failed or was skipped as a whole.
+    pub given_up: bool,
     /// When it was first started.
     pub started: Option<Micros>,
     /// When it was done.
@@ -133,6 +135,7 @@ impl StepState {
             asked: None,
             items: None,
             waived: false,
+            given_up: false,
             started: None,
             ended: None,
             since: None,

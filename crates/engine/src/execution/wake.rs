@@ -42,9 +42,8 @@ impl Execution {
     fn alarm_of(&self, step: usize) -> Option<Micros> {
         let (state, goes_on) = (&self.steps[step], self.taking_back.is_none());
         if let Some(items) = &state.items {
-            let given_up = matches!(state.status, StepStatus::Failed | StepStatus::Skipped);
             if goes_on {
-                return items.due.first().map(|(at, _)| *at).filter(|_| !given_up);
+                return items.due.first().map(|(at, _)| *at).filter(|_| !state.given_up);
             }
             // One item at a time is taken back: the one the cursor stands on.
             return match items.states.get(items.back as usize)?.status {

@@ -47,6 +47,19 @@ steps:
     workflow: other
     input: {of: item.name}
     concurrency: 2
+  - id: routed
+    needs: [rescue]
+    for_each: input.items
+    concurrency: 2
+    workflow: other
+    retry: {max_attempts: 2, base: 1s, cap: 1s}
+    deadline: 20s
+    on_error: {route: instead}
+    compensate: {task: undo_routed, input: {item: item.name}}
+  - id: instead
+    needs: [routed]
+    task: instead
+    input: {why: steps.routed.error.code}
   - id: go
     needs: [rescue]
     wait: {signal: go, timeout: 20s, schema: {type: object}}
@@ -57,7 +70,7 @@ steps:
     needs: [rescue]
     wait: {until: "'2023-11-14T22:13:40Z'"}
   - id: last
-    needs: [each, lenient, child, children, also, pause]
+    needs: [each, lenient, child, children, instead, also, pause]
     task: last
     input: {got: steps.go.received}
     deadline: 5s

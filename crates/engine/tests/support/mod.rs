@@ -1,6 +1,7 @@
 //! The contracts as a catalog, and definitions to run.
 
 pub mod flows;
+pub mod play;
 pub mod world;
 
 use probity_engine::definition::{Catalog, Definition, MethodSpec};

@@ -1,7 +1,8 @@
 //! A gRPC service over several endpoints of a peer.
 
 use super::{Ewma, Load, Picker, Strategy, outlier};
-use crate::breaker::{Outcome, of_status};
+use crate::Deadline;
+use crate::breaker::{Outcome, given_up, of_status};
 use crate::invalid::Invalid;
 use crate::methods::is_unary;
 use crate::observe::{Event, Observed};
@@ -123,7 +124,7 @@ impl Balance {
 
     /// Chooses an endpoint and counts a call to it as under way. When health
     /// checks and ejections leave none, those that serve are better than nobody.
-    fn choose(&self) -> Result<UnderWay, Refusal> {
+    fn choose(&self, deadline: Option<Deadline>) -> Result<UnderWay, Refusal> {
         let (at, mut guard) = (now(), self.0.state.lock());
         let state = &mut *guard;
         let changes = state.detector.on_tick(at);
@@ -144,7 +145,7 @@ impl Balance {
         drop(guard);
         changes.into_iter().for_each(|change| self.tell(change));
         let endpoint = picked.ok_or_else(|| Refusal::NoEndpoint { name: self.0.name.clone() })?;
-        Ok(UnderWay { balance: self.clone(), endpoint, began: at, ended: false })
+        Ok(UnderWay { balance: self.clone(), endpoint, began: at, deadline, ended: false })
     }
 
     fn end(&self, endpoint: usize, began: Instant, outcome: Outcome) {
@@ -174,6 +175,7 @@ struct UnderWay {
     balance: Balance,
     endpoint: usize,
     began: Instant,
+    deadline: Option<Deadline>,
     ended: bool,
 }
 
@@ -193,7 +195,7 @@ impl UnderWay {
             let outcome = match &end {
                 End::Fine => Outcome::Success,
                 End::Failed(status) => of_status(status, took),
-                End::Dropped => Outcome::Unknown,
+                End::Dropped => given_up(self.deadline, self.began),
             };
             self.end(outcome);
         })
@@ -203,7 +205,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if !self.ended {
-            self.balance.end(self.endpoint, self.began, Outcome::Unknown);
+            self.balance.end(self.endpoint, self.began, given_up(self.deadline, self.began));
         }
     }
 }
@@ -218,7 +220,7 @@ impl Service<Request<Body>> for Balance {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let chosen = match self.choose() {
+        let chosen = match self.choose(request.extensions().get().copied().or_else(Deadline::current)) {
             Ok(chosen) => chosen,
             Err(refusal) => return Box::pin(async move { Ok(refusal.into_response()) }),
         };

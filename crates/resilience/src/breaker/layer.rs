@@ -1,6 +1,7 @@
 //! The layer that puts a breaker in front of a gRPC client.
 
-use super::{Breaker, Outcome, Pass, of_status};
+use super::{Breaker, Outcome, Pass, given_up, of_status};
+use crate::Deadline;
 use crate::methods::is_unary;
 use crate::refusal::Refusal;
 use crate::time::now;
@@ -77,7 +78,8 @@ where
             Ok(pass) => pass,
             Err(refusal) => return Box::pin(async move { Ok(refusal.into_response()) }),
         };
-        let under_way = UnderWay::new(&self.layer, pass);
+        let deadline = request.extensions().get().copied().or_else(Deadline::current);
+        let under_way = UnderWay::new(&self.layer, pass, deadline);
         let streams = !is_unary(request.uri().path());
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -92,16 +94,18 @@ where
     }
 }
 
-/// A call that passed. Dropped without an end, it gives its place back.
+/// A call that passed. Dropped without an end, it gives its place back; when that
+/// is because the peer used up a fair deadline, it has failed.
 struct UnderWay {
     layer: BreakerLayer,
     pass: Option<Pass>,
     began: Instant,
+    deadline: Option<Deadline>,
 }
 
 impl UnderWay {
-    fn new(layer: &BreakerLayer, pass: Pass) -> Self {
-        Self { layer: layer.clone(), pass: Some(pass), began: now() }
+    fn new(layer: &BreakerLayer, pass: Pass, deadline: Option<Deadline>) -> Self {
+        Self { layer: layer.clone(), pass: Some(pass), began: now(), deadline }
     }
 
     fn judge(self, response: Response<Body>, streams: bool) -> Response<Body> {
@@ -119,7 +123,7 @@ impl UnderWay {
                 End::Failed(status) => {
                     (self.layer.classify)(status, now().saturating_duration_since(self.began))
                 }
-                End::Dropped => Outcome::Unknown,
+                End::Dropped => given_up(self.deadline, self.began),
             };
             self.end(outcome);
         })
@@ -135,8 +139,16 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if let Some(pass) = self.pass.take() {
-            self.layer.breaker.abandon(pass);
+        let Some(pass) = self.pass.take() else { return };
+        match given_up(self.deadline, self.began) {
+            Outcome::Failure => {
+                self.layer.breaker.record(
+                    pass,
+                    Outcome::Failure,
+                    now().saturating_duration_since(self.began),
+                );
+            }
+            _ => self.layer.breaker.abandon(pass),
         }
     }
 }
@@ -244,6 +256,25 @@ mod tests {
         };
         check(UNARY, 0, 1).await;
         check(STREAM, 1, 0).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_uses_up_fair_deadlines_has_failed() {
+        let check = async |deadline_ms, expect| {
+            let breaker = breaker(Config::default());
+            let layer = BreakerLayer::new(breaker.clone());
+            for _ in 0..5 {
+                let deadline = Deadline::within(Duration::from_millis(deadline_ms));
+                let silent = deadline.scope(async {
+                    let call = call(&layer, UNARY, Some(Code::Ok), 90_000);
+                    tokio::time::timeout_at(deadline.at(), call).await
+                });
+                assert!(silent.await.is_err());
+            }
+            assert_eq!(breaker.state(), expect, "{deadline_ms}");
+        };
+        check(2_000, State::Open).await;
+        check(500, State::Closed).await;
     }
 
     #[tokio::test(start_paused = true)]

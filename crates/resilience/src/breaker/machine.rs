@@ -2,6 +2,7 @@
 
 use super::window::{Counts, SLOTS, Window};
 use super::{Config, Outcome};
+use crate::time::micros;
 use std::time::{Duration, Instant};
 
 /// Where a breaker is.
@@ -39,6 +40,8 @@ pub enum Reason {
     SlowCalls,
     /// It has been open for long enough.
     OpenTimeOver,
+    /// The peer's health check says that it serves again.
+    PeerServes,
     /// A probe failed.
     ProbeFailed,
     /// A probe did not end within the open time.
@@ -250,6 +253,14 @@ impl Machine {
         self.window.push_fine(slot, count);
     }
 
+    /// The peer says that it serves: an open breaker lets probes pass now instead
+    /// of when its time is over. One that an operator holds stays as it is.
+    pub fn on_peer_serves(&mut self, now: Instant) -> Option<Change> {
+        let Phase::Open { .. } = self.phase else { return None };
+        let probing = Phase::HalfOpen { running: 0, successes: 0, oldest: now };
+        Some(self.go(probing, now, Reason::PeerServes))
+    }
+
     /// Refuses everything until it is reset or forced closed.
     pub fn force_open(&mut self, now: Instant) -> Option<Change> {
         (self.phase != Phase::ForcedOpen).then(|| self.go(Phase::ForcedOpen, now, Reason::Forced))
@@ -307,6 +318,7 @@ pub(super) fn slot_of(config: &Config, since: Duration) -> u32 {
     if config.window_calls.is_some() {
         return 0;
     }
-    let micros = since.as_micros() * u128::from(SLOTS) / (u128::from(config.window_ms) * 1_000);
-    u32::try_from(micros).unwrap_or(u32::MAX - 1)
+    // At least a millisecond, as a window has at least twelve.
+    let slot_us = config.window_ms * 1_000 / u64::from(SLOTS);
+    u32::try_from(micros(since) / slot_us.max(1)).unwrap_or(u32::MAX - 1)
 }

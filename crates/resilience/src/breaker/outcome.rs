@@ -8,7 +8,9 @@
 //! | DEADLINE_EXCEEDED sooner, CANCELLED | nothing: the caller did not wait |
 //! | every other code | it works: it was there to refuse the caller's mistake, and a caller's quota is not the peer's health |
 
-use std::time::Duration;
+use crate::Deadline;
+use crate::time::now;
+use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 
 /// A caller that gives less time than this and runs out of it has learned nothing
@@ -35,6 +37,14 @@ pub fn of_status(status: &Status, took: Duration) -> Outcome {
         Code::DeadlineExceeded | Code::Cancelled => Outcome::Unknown,
         _ => Outcome::Success,
     }
+}
+
+/// What it says that nobody waits for an answer any more: a failure when the peer
+/// used up a deadline of at least [`PATIENCE`], else nothing.
+pub(crate) fn given_up(deadline: Option<Deadline>, began: Instant) -> Outcome {
+    let fair = now().saturating_duration_since(began) >= PATIENCE;
+    let over = deadline.is_some_and(Deadline::is_over);
+    if fair && over { Outcome::Failure } else { Outcome::Unknown }
 }
 
 /// What an HTTP status says: 5xx is a failure, but for 501 (not implemented) and

@@ -130,6 +130,11 @@ impl Breaker {
         }
     }
 
+    /// The peer's health check says that it serves: probes may pass now.
+    pub fn peer_serves(&self) {
+        self.locked(|machine, now| ((), machine.on_peer_serves(now)));
+    }
+
     /// Refuses everything until it is reset or forced closed.
     pub fn force_open(&self) {
         self.locked(|machine, now| ((), machine.force_open(now)));

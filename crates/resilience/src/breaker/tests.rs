@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 ///
 /// `ok fail slow gone` are calls that end at once, `hold` is one that does not;
 /// `held:ok`, `held:fail`, `held:slow`, `held:gone`, `held:drop` end the oldest
-/// one held; `+60` lets seconds pass; `open!`, `close!`, `reset!` are operators.
+/// one held; `+60` lets seconds pass; `open!`, `close!`, `reset!` are operators, `serves!` is
+/// the health check of the peer.
 struct Play {
     machine: Machine,
     now: Instant,
@@ -62,6 +63,7 @@ impl Play {
             self.end(pass, how);
         } else {
             match word {
+                "serves!" => self.changes.extend(self.machine.on_peer_serves(self.now)),
                 "open!" => self.changes.extend(self.machine.force_open(self.now)),
                 "close!" => self.changes.extend(self.machine.force_close(self.now)),
                 "reset!" => self.changes.extend(self.machine.reset(self.now)),
@@ -120,7 +122,7 @@ fn from_closed() {
 
 #[test]
 fn from_open() {
-    use Reason::{Failures, Forced, OpenTimeOver, Reset};
+    use Reason::{Failures, Forced, OpenTimeOver, PeerServes, ProbeFailed, Recovered, Reset};
     use State::{Closed, HalfOpen, Open};
     let check = |script: &str, state, refused, reasons: &[Reason]| {
         check(&format!("{BREAK} {script}"), state, refused, &[&[Failures], reasons].concat());
@@ -131,6 +133,10 @@ fn from_open() {
     check("+600 hold", HalfOpen, 0, &[OpenTimeOver]);
     check("+600", Open, 0, &[]);
     check("open! +600 ok", Open, 1, &[Forced]);
+    check("serves! hold", HalfOpen, 0, &[PeerServes]);
+    check("serves! fail ok", Open, 1, &[PeerServes, ProbeFailed]);
+    check("serves! serves! ok ok serves!", Closed, 0, &[PeerServes, Recovered]);
+    check("open! serves! ok", Open, 1, &[Forced]);
     check("close! ok", Closed, 0, &[Forced]);
     check("reset! ok fail fail fail fail", Closed, 0, &[Reset]);
 }
@@ -230,7 +236,7 @@ fn words() -> impl Strategy<Value = Vec<String>> {
         2 => Just("hold".to_owned()),
         2 => prop::sample::select(vec!["held:ok", "held:fail", "held:drop", "held:gone"]).prop_map(Into::into),
         2 => (0u32..90).prop_map(|s| format!("+{s}")),
-        1 => prop::sample::select(vec!["open!", "close!", "reset!"]).prop_map(Into::into),
+        1 => prop::sample::select(vec!["open!", "close!", "reset!", "serves!"]).prop_map(Into::into),
     ];
     proptest::collection::vec(word, 0..120)
 }
@@ -283,7 +289,7 @@ proptest! {
                 let legal = match (change.from, change.to) {
                     (State::Closed, State::HalfOpen) => false,
                     (State::Closed, State::Open) => matches!(change.reason, Reason::Failures | Reason::SlowCalls | Reason::Forced),
-                    (State::Open, State::HalfOpen) => change.reason == Reason::OpenTimeOver,
+                    (State::Open, State::HalfOpen) => matches!(change.reason, Reason::OpenTimeOver | Reason::PeerServes),
                     (State::HalfOpen, State::Closed) => matches!(change.reason, Reason::Recovered | Reason::Forced | Reason::Reset),
                     (State::HalfOpen, State::Open) => matches!(change.reason, Reason::ProbeFailed | Reason::ProbeLost | Reason::Forced),
                     (State::Open, State::Closed) => matches!(change.reason, Reason::Forced | Reason::Reset),

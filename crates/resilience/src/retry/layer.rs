@@ -4,7 +4,7 @@ use super::buffer::{self, Buffered};
 use super::classify::Verdict;
 use super::{Attempts, Budget, Policy, ServiceConfig, of_status_with};
 use crate::Deadline;
-use crate::deadline::write_timeout;
+use crate::deadline::{earliest, write_timeout};
 use crate::methods::is_unary;
 use crate::observe::{Event, Observed};
 use crate::refusal::Refusal;
@@ -160,6 +160,12 @@ impl RetryLayer {
         loop {
             let mut request = Request::from_parts(parts.clone(), buffer::body(body));
             self.mark(request.headers_mut(), attempts.number, deadline);
+            if let Some(timeout) = self.attempt_timeout {
+                let own = Some(Deadline::within(timeout));
+                if let Some(earliest) = earliest([own, deadline]) {
+                    request.extensions_mut().insert(earliest);
+                }
+            }
             let result = self.attempt(&mut inner, request).await;
             let attempt = attempts.number;
             let Some(wait) = self.after(&mut attempts, policy, &result, operation) else { return result };

@@ -19,6 +19,8 @@ use std::time::Duration;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 
+/// Longest time for the whole of a JSON body, however patient the call itself is.
+const WHOLE_BODY: Duration = Duration::from_secs(30);
 /// Largest unexpected body that is read to find out whether it is empty.
 const NOTHING: u64 = 1_024;
 
@@ -84,7 +86,7 @@ impl Call<'_> {
         };
         let read = Pieces::new(body, limit, Duration::from_millis(config.body_idle_timeout_ms));
         let body = match read {
-            Ok(pieces) => pieces.collect(self.timeout()).await,
+            Ok(pieces) => pieces.collect(self.timeout().min(WHOLE_BODY)).await,
             Err(error) => Err(error),
         };
         let body = body.map_err(|error| match (self.found.rule.body_rule(), error) {

@@ -1,7 +1,7 @@
 //! `CaseService`.
 
 use super::history::{self, Events};
-use super::visible;
+use super::{Forward, visible};
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
@@ -28,11 +28,12 @@ pub(crate) struct Cases {
     store: Store,
     lane: Handle,
     definitions: Definitions,
+    forward: Forward,
 }
 
 impl Cases {
-    pub(crate) const fn new(store: Store, lane: Handle, definitions: Definitions) -> Self {
-        Self { store, lane, definitions }
+    pub(crate) const fn new(store: Store, lane: Handle, definitions: Definitions, forward: Forward) -> Self {
+        Self { store, lane, definitions, forward }
     }
 
     async fn open(&self, ctx: &Ctx, key: Option<String>, request: OpenCaseRequest) -> Result<Case, Error> {
@@ -218,11 +219,11 @@ impl CaseService for Cases {
 
     async fn close_case(&self, request: Request<CloseCaseRequest>) -> Result<Response<Case>, Status> {
         let case = self.close(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(case.map_err(status)?))
+        self.forward.answer(&request, "/probity.orchestrator.v1.CaseService/CloseCase", case).await
     }
 
     async fn cancel_case(&self, request: Request<CancelCaseRequest>) -> Result<Response<Case>, Status> {
         let case = self.cancel(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(case.map_err(status)?))
+        self.forward.answer(&request, "/probity.orchestrator.v1.CaseService/CancelCase", case).await
     }
 }

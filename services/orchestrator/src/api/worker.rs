@@ -46,10 +46,27 @@ struct Session {
     serving: Serving,
     credits: usize,
     held: HashSet<Token>,
-    /// Tokens whose results are durable, or lost.
-    acknowledged: mpsc::Receiver<(Vec<Bytes>, bool)>,
-    acknowledge: mpsc::Sender<(Vec<Bytes>, bool)>,
+    /// What became of results.
+    acknowledged: mpsc::Receiver<Told>,
+    acknowledge: mpsc::Sender<Told>,
     out: mpsc::Sender<Result<WorkResponse, Status>>,
+}
+
+/// Tokens of results, by what became of them. Those that were lost with a failed
+/// commit are not here: the worker sends them again.
+struct Told {
+    durable: Vec<Bytes>,
+    /// Another replica has the execution and gives the task out anew.
+    moved: Vec<Bytes>,
+}
+
+impl Told {
+    fn of(tokens: Vec<Bytes>, moved: &[usize]) -> Self {
+        let (moved, durable): (Vec<_>, Vec<_>) =
+            tokens.into_iter().enumerate().partition(|(at, _)| moved.contains(at));
+        let tokens = |of: Vec<(usize, Bytes)>| of.into_iter().map(|(_, token)| token).collect();
+        Self { durable: tokens(durable), moved: tokens(moved) }
+    }
 }
 
 impl Session {
@@ -107,14 +124,12 @@ impl Session {
     }
 
     /// Tells which results are durable; `false` when the worker is gone.
-    async fn tell(&mut self, first: (Vec<Bytes>, bool)) -> bool {
+    async fn tell(&mut self, first: Told) -> bool {
         let mut response = WorkResponse::default();
         let mut next = Some(first);
-        while let Some((tokens, durable)) = next {
-            // What was lost with a failed commit is sent again by the worker.
-            if durable {
-                response.acknowledged.extend(tokens);
-            }
+        while let Some(told) = next {
+            response.acknowledged.extend(told.durable);
+            response.dropped.extend(told.moved);
             next = self.acknowledged.try_recv().ok();
         }
         if self.credits > 0 {
@@ -165,8 +180,10 @@ impl Session {
         }
         let told = self.acknowledge.clone();
         let tenant = self.serving.tenant.as_deref().map(str::to_owned);
-        let acknowledge = Box::new(move |durable| {
-            let _ = told.try_send((tokens, durable));
+        let acknowledge = Box::new(move |durable: bool, moved: &[usize]| {
+            if durable {
+                let _ = told.try_send(Told::of(tokens, moved));
+            }
         });
         self.lane.answers(Answers { tenant, events, acknowledge }).await
     }

@@ -1,5 +1,6 @@
 //! `WorkflowService`.
 
+use super::Forward;
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
@@ -22,6 +23,7 @@ pub(crate) struct Workflows {
     lane: Handle,
     definitions: Definitions,
     clock: Arc<dyn Clock>,
+    forward: Forward,
 }
 
 impl Workflows {
@@ -30,8 +32,9 @@ impl Workflows {
         lane: Handle,
         definitions: Definitions,
         clock: Arc<dyn Clock>,
+        forward: Forward,
     ) -> Self {
-        Self { store, lane, definitions, clock }
+        Self { store, lane, definitions, clock, forward }
     }
 
     async fn register(&self, ctx: &Ctx, request: &RegisterDefinitionRequest) -> Result<Definition, Error> {
@@ -48,7 +51,7 @@ impl Workflows {
     async fn definition(&self, ctx: &Ctx, request: &GetDefinitionRequest) -> Result<Definition, Error> {
         let name = convert::definition_name("name", &request.name)?;
         if request.version.is_empty() {
-            let stored = self.definitions.newest(&ctx.tenant, &name)?;
+            let stored = self.definitions.newest(&ctx.tenant, &name).await?;
             let compiled = self.definitions.version(&ctx.tenant, &name, &stored.version).await?;
             return Ok(convert::definition(&stored, &compiled));
         }
@@ -59,7 +62,7 @@ impl Workflows {
 
     async fn list(&self, ctx: &Ctx) -> Result<ListDefinitionsResponse, Error> {
         let mut definitions = Vec::new();
-        for stored in self.definitions.list(&ctx.tenant) {
+        for stored in self.definitions.list(&ctx.tenant).await? {
             let compiled = self.definitions.version(&ctx.tenant, &stored.name, &stored.version).await?;
             definitions.push(convert::definition(&stored, &compiled));
         }
@@ -128,11 +131,11 @@ impl WorkflowService for Workflows {
 
     async fn retry_step(&self, request: Request<RetryStepRequest>) -> Result<Response<Execution>, Status> {
         let execution = self.retry(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        self.forward.answer(&request, "/probity.orchestrator.v1.WorkflowService/RetryStep", execution).await
     }
 
     async fn skip_step(&self, request: Request<SkipStepRequest>) -> Result<Response<Execution>, Status> {
         let execution = self.skip(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(execution.map_err(status)?))
+        self.forward.answer(&request, "/probity.orchestrator.v1.WorkflowService/SkipStep", execution).await
     }
 }

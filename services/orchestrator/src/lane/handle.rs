@@ -1,6 +1,5 @@
 //! The way to the lane.
 
-use super::work::Acknowledge;
 use crate::domain::audit::StoredTurn;
 use crate::domain::ownership::Survey;
 use crate::error::Error;
@@ -10,6 +9,7 @@ use probity_engine::{Definition, Event, Opening, What};
 use probity_storage::idempotency::Scope;
 use probity_types::Ctx;
 use probity_types::id::{CaseId, ExecutionId};
+use serde_json::Value as Json;
 use std::sync::Arc;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
@@ -31,6 +31,8 @@ pub(crate) type Reply = oneshot::Sender<Result<Answer, Error>>;
 pub(crate) enum Message {
     /// Start an execution.
     Start(Box<Start>),
+    /// Start an execution with the results of another.
+    Fork(Box<Fork>),
     /// A person does something to an execution.
     Person(Box<Deed>),
     /// Workers have answered.
@@ -51,6 +53,18 @@ pub(crate) struct Start {
     pub(crate) end: Option<Reply>,
 }
 
+/// An execution to branch off.
+pub(crate) struct Fork {
+    pub(crate) ctx: Ctx,
+    pub(crate) source: ExecutionId,
+    /// The first step that is not taken over.
+    pub(crate) step: String,
+    /// The input of the new one, when it is another.
+    pub(crate) input: Option<Json>,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) reply: Reply,
+}
+
 /// What a person does to an execution.
 pub(crate) struct Deed {
     pub(crate) ctx: Ctx,
@@ -64,8 +78,12 @@ pub(crate) struct Answers {
     /// Whose worker it is; absent for one that works for everybody.
     pub(crate) tenant: Option<String>,
     pub(crate) events: Vec<(ExecutionId, Event)>,
-    pub(crate) acknowledge: Acknowledge,
+    pub(crate) acknowledge: Told,
 }
+
+/// Told whether the events are durable, and which of them, by their place, are for
+/// executions that another replica has now: they were not taken.
+pub(crate) type Told = Box<dyn FnOnce(bool, &[usize]) + Send>;
 
 impl Start {
     pub(super) fn named(&self, id: ExecutionId) -> Opening {
@@ -83,10 +101,11 @@ impl Message {
         let away = || Err(Error::Away(why.to_owned()));
         let _ = match self {
             Self::Start(start) => start.reply.send(away()),
+            Self::Fork(fork) => fork.reply.send(away()),
             Self::Person(deed) => deed.reply.send(away()),
             Self::AwaitEnd { reply, .. } => reply.send(away()),
             Self::Answers(answers) => {
-                (answers.acknowledge)(false);
+                (answers.acknowledge)(false, &[]);
                 Ok(())
             }
         };

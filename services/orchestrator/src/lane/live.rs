@@ -63,7 +63,12 @@ impl Live {
         now: Micros,
     ) -> (Self, Turn) {
         let (execution, turn) = Execution::open(definition, opening, now);
-        let live = Self {
+        (Self::of(id, execution, ctx, now), turn)
+    }
+
+    /// An execution that has just begun.
+    pub(super) fn of(id: ExecutionId, execution: Execution, ctx: &Ctx, now: Micros) -> Self {
+        Self {
             id,
             execution,
             tenant: ctx.tenant.clone(),
@@ -74,8 +79,7 @@ impl Live {
             chain: [0; 32],
             letters: Letters::default(),
             shown: None,
-        };
-        (live, turn)
+        }
     }
 
     /// Reads an execution back from the journal.
@@ -119,6 +123,22 @@ impl Live {
             shown: None,
         };
         Ok((live, facts))
+    }
+
+    pub(super) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    pub(super) fn trace_id(&self) -> &str {
+        &self.trace_id
+    }
+
+    /// Whether a call of this step starts another execution.
+    pub(super) fn starts_child(&self, step: usize, compensation: bool) -> bool {
+        match self.execution.definition.steps.get(step).map(|spec| &spec.action) {
+            Some(Action::Call(call)) if !compensation => matches!(call.target, Target::Workflow(_)),
+            _ => false,
+        }
     }
 
     pub(crate) fn is_case(&self) -> bool {
@@ -181,7 +201,7 @@ impl Live {
         let shown = Shown {
             status,
             state: execution.state,
-            paused: false,
+            paused: execution.paused.is_some(),
             active: execution.is_active(),
             findings: execution.finding_count(),
             decided: execution.verdict.is_some(),
@@ -260,7 +280,7 @@ impl Live {
                         .map_or(task.clone(), |asked| task.of(asked, &order.input)),
                 )
             }
-            Target::Workflow(_) => return None,
+            Target::Workflow(name) => Work::Child(self.child(order.id, name, order.input, &order.key)),
         })
     }
 }

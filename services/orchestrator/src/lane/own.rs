@@ -3,7 +3,7 @@
 
 use super::{Backend, Error, Lane, Live, Micros};
 use crate::domain::ownership::{SHARDS, shard_of};
-use crate::store::Place;
+use crate::store::{Lease, Place};
 use probity_types::id::ExecutionId;
 
 impl Lane {
@@ -24,11 +24,17 @@ impl Lane {
         self.parts.clock.now().plus(self.ttl)
     }
 
+    fn own(&self) -> Lease {
+        Lease { log: self.place.log, until: self.lease() }
+    }
+
     /// Begins a log and takes what shards there are for it.
     pub(super) async fn begin(&mut self) -> Result<(), Error> {
         self.live.clear();
         self.timers.clear();
         self.inner.clear();
+        self.children.clear();
+        self.child_of.clear();
         self.shards.clear();
         self.parts.board.clear();
         self.refuse_waiting();
@@ -49,12 +55,15 @@ impl Lane {
             return Ok(());
         }
         let (store, log) = (self.parts.store.clone(), self.place.log);
-        store.renew_log(log, self.lease()).await?;
+        if let Err(error) = store.renew_log(log, self.lease()).await {
+            self.parts.metrics.fenced.inc_by(u64::from(matches!(error, Error::Fenced)));
+            return Err(error);
+        }
         let survey = store.survey().await?;
         let plan = survey.plan(log, &self.owner, self.alone(), self.parts.clock.now());
         for dead in &plan.seal {
             let Some(row) = survey.logs.iter().find(|l| l.log == *dead) else { continue };
-            if store.seal_log(*dead, log, row.until).await? {
+            if store.seal_log(*dead, self.own(), row.until).await? {
                 tracing::info!(log = dead, owner = %row.owner, "sealed the log of a replica that is gone");
                 self.handle.recent().lock().inherit();
             }
@@ -64,8 +73,9 @@ impl Lane {
             store.release(log, &plan.release).await?;
             tracing::info!(shards = plan.release.len(), "let shards go to other replicas");
         }
-        let claimed = store.claim(log, &plan.claim).await?;
+        let claimed = store.claim(self.own(), &plan.claim).await?;
         if !claimed.is_empty() {
+            probity_failpoint::hit("own.claimed");
             self.read_back(&claimed).await?;
         }
         self.parts.metrics.shards.set(i64::try_from(self.shards.len()).unwrap_or(0));

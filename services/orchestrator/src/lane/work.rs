@@ -55,11 +55,16 @@ impl Work {
     pub(super) fn add(&mut self, turn: StoredTurn, commands: Vec<Command>) {
         let id = turn.execution;
         self.turns.push(Arc::new(turn));
-        if !commands.is_empty() {
-            self.commands.push((id, commands));
-        }
+        self.command(id, commands);
         if self.seen.insert(id) {
             self.changed.push(id);
+        }
+    }
+
+    /// What is to be carried out after the commit of everything decided before.
+    pub(super) fn command(&mut self, execution: ExecutionId, commands: Vec<Command>) {
+        if !commands.is_empty() {
+            self.commands.push((execution, commands));
         }
     }
 
@@ -80,7 +85,7 @@ impl Work {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.commands.is_empty()
     }
 
     pub(super) fn visit(&mut self, execution: ExecutionId) {
@@ -114,6 +119,15 @@ impl Work {
             opens: self.opens.iter().map(|(opening, _)| opening.clone()).collect(),
             turns: self.turns.clone(),
             rows,
+        }
+    }
+
+    /// Damage done on purpose: see [`crate::sabotage`].
+    pub(super) fn answer_early(&mut self) {
+        for (opening, reply) in &mut self.opens {
+            let Some(view) = self.views.get(&opening.execution).cloned() else { continue };
+            let waiting = std::mem::replace(reply, tokio::sync::oneshot::channel().0);
+            let _ = waiting.send(Ok(Answer::View(view)));
         }
     }
 

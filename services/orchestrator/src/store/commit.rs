@@ -5,8 +5,9 @@ use super::row::ExecutionRow;
 use super::{Store, dead_letters, tasks};
 use crate::domain::audit::StoredTurn;
 use crate::error::Error;
+use crate::sabotage::{self, Damage};
 use probity_storage::idempotency::{self, Scope};
-use probity_storage::{Tx, row};
+use probity_storage::{Tx, args, row};
 use probity_types::Micros;
 use probity_types::id::ExecutionId;
 use std::collections::HashSet;
@@ -70,17 +71,12 @@ impl Store {
 }
 
 async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, Error> {
-    let mut opened = Vec::with_capacity(batch.opens.len());
-    let mut left_out = HashSet::new();
-    for opening in &batch.opens {
-        let outcome = open(tx, batch, opening).await?;
-        if !matches!(outcome, Opened::New) {
-            left_out.insert(opening.execution);
-        }
-        opened.push(outcome);
-    }
+    let opened = open_all(tx, batch).await?;
+    let known = batch.opens.iter().zip(&opened).filter(|(_, outcome)| !matches!(outcome, Opened::New));
+    let left_out: HashSet<ExecutionId> = known.map(|(opening, _)| opening.execution).collect();
     let turns: Vec<&StoredTurn> =
         batch.turns.iter().map(AsRef::as_ref).filter(|t| !left_out.contains(&t.execution)).collect();
+    let place = if sabotage::does(Damage::SkipFencing) { unfenced(tx, place).await? } else { place };
     insert_turns(tx, &turns, place).await?;
     let rows: Vec<_> = batch.rows.iter().filter(|row| !left_out.contains(&row.id)).collect();
     upsert_rows(tx, &rows).await?;
@@ -89,22 +85,52 @@ async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, 
     Ok(opened)
 }
 
+/// In the order of the keys, so that two replicas with the same keys in another
+/// order wait for each other and not both.
+async fn open_all(tx: &mut Tx, batch: &Batch) -> Result<Vec<Opened>, Error> {
+    let mut order: Vec<usize> = (0..batch.opens.len()).collect();
+    order.sort_by_key(|at| batch.opens[*at].scope.as_ref().map(|s| (&s.tenant, s.operation, &s.key)));
+    let mut opened: Vec<Opened> = batch.opens.iter().map(|_| Opened::New).collect();
+    for at in order {
+        opened[at] = open(tx, batch, &batch.opens[at]).await?;
+    }
+    Ok(opened)
+}
+
 async fn open(tx: &mut Tx, batch: &Batch, opening: &Opening) -> Result<Opened, Error> {
-    if let Some(scope) = &opening.scope {
-        match idempotency::lookup(tx, scope).await {
-            Ok(None) => {}
-            Ok(Some(id)) => return Ok(Opened::Before(super::id(&id)?)),
-            Err(reused @ probity_storage::Error::KeyReused { .. }) => return Ok(Opened::KeyReused(reused)),
-            Err(other) => return Err(other.into()),
-        }
+    let Some(scope) = &opening.scope else {
+        let first = tasks::claim(tx, &batch.turns, opening.execution).await?;
+        return Ok(first.map_or(Opened::New, Opened::Before));
+    };
+    let known = idempotency::lookup(tx, scope).await;
+    if !matches!(known, Ok(None)) {
+        return found(known);
     }
     let first = tasks::claim(tx, &batch.turns, opening.execution).await?;
-    if let Some(scope) = &opening.scope {
-        let now = batch.turns.first().map_or(Micros(0), |t| t.time);
-        let execution = first.unwrap_or(opening.execution);
-        idempotency::record(tx, scope, execution.0.as_bytes(), now).await?;
+    let now = batch.turns.first().map_or(Micros(0), |t| t.time);
+    let execution = first.unwrap_or(opening.execution);
+    if idempotency::try_record(tx, scope, execution.0.as_bytes(), now).await? {
+        return Ok(first.map_or(Opened::New, Opened::Before));
     }
-    Ok(first.map_or(Opened::New, Opened::Before))
+    // Another replica took the key between the two statements.
+    tasks::unclaim(tx, &scope.tenant, opening.execution).await?;
+    found(idempotency::lookup(tx, scope).await)
+}
+
+fn found(answer: Result<Option<Vec<u8>>, probity_storage::Error>) -> Result<Opened, Error> {
+    match answer {
+        Ok(Some(id)) => Ok(Opened::Before(super::id(&id)?)),
+        Ok(None) => Err(Error::Away("a key was taken and given back in this moment".to_owned())),
+        Err(reused @ probity_storage::Error::KeyReused { .. }) => Ok(Opened::KeyReused(reused)),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Damage done on purpose: wherever the log ends now, sealed or not.
+async fn unfenced(tx: &mut Tx, place: Place) -> Result<Place, Error> {
+    let last = "SELECT COALESCE(MAX(seq), 0) FROM journal WHERE log = $1";
+    let after = tx.query_opt(last, args![place.log]).await?.map_or(Ok(0), |row| row.i64(0))?;
+    Ok(Place { after, ..place })
 }
 
 const INSERT_TURN: &str = "INSERT INTO journal

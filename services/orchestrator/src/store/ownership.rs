@@ -4,12 +4,29 @@
 //! gaps. Sealing a log takes its next position, in the transaction that marks it
 //! sealed. So whatever a stale owner still commits, however late, meets a position
 //! that is taken, and fails as a whole.
+//!
+//! Who seals or claims renews its own log first, in the same transaction. That
+//! locks the row: whoever seals *us* waits for our commit and then sees what we
+//! took, or came first and we take nothing. So no shard and no inherited log is
+//! ever left with a log that is sealed. `tests/ownership` explores all of this,
+//! statement by statement.
 
 use super::Store;
 use crate::domain::ownership::{Log, Survey};
 use crate::error::Error;
-use probity_storage::{Row, Tx, args};
+use crate::sabotage::{self, Damage};
+use probity_storage::{Backend, Row, Tx, args};
 use probity_types::Micros;
+
+/// How long a sealer waits for a row that somebody else has.
+const SEAL_PATIENCE_MS: u32 = 250;
+
+/// A log of ours and until when it is to last without a further sign of life.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lease {
+    pub(crate) log: i64,
+    pub(crate) until: Micros,
+}
 
 impl Store {
     /// Begins a new log.
@@ -20,8 +37,12 @@ impl Store {
             .write(move |tx| {
                 Box::pin(async move {
                     // Two replicas that start at once get the same number: one of them fails and tries again.
+                    // A log that is relayed to its end has no row any more, but its seal is in the journal:
+                    // no number is ever given twice.
                     let sql = "INSERT INTO logs (log, owner, address, until_us, sealed, heir, relayed)
-                         SELECT COALESCE(MAX(log), 0) + 1, $1, $2, $3, 0, 0, 0 FROM logs RETURNING log";
+                         SELECT COALESCE(MAX(log), 0) + 1, $1, $2, $3, 0, 0, 0
+                         FROM (SELECT MAX(log) AS log FROM logs UNION ALL SELECT MAX(log) AS log FROM journal) AS used
+                         RETURNING log";
                     let row = tx.query_opt(sql, args![owner, address, until.0]).await?;
                     row.map_or(Ok(0), |row| row.i64(0))
                 })
@@ -36,17 +57,7 @@ impl Store {
     /// # Errors
     /// [`Error::Fenced`] when the log was sealed.
     pub(crate) async fn renew_log(&self, log: i64, until: Micros) -> Result<(), Error> {
-        let renewed = self
-            .db
-            .write(move |tx| {
-                Box::pin(async move {
-                    let sql = "UPDATE logs SET until_us = $1 WHERE log = $2 AND sealed = 0";
-                    tx.execute(sql, args![until.0, log]).await
-                })
-            })
-            .await
-            .map_err(|e: probity_storage::Error| Error::Store(e))?;
-        if renewed == 1 { Ok(()) } else { Err(Error::Fenced) }
+        self.db.write(move |tx| Box::pin(async move { renew(tx, log, until).await })).await
     }
 
     pub(crate) async fn survey(&self) -> Result<Survey, Error> {
@@ -61,34 +72,41 @@ impl Store {
 
     /// Seals the log of an owner who is gone; `false` when it lives after all, when
     /// somebody else sealed it, or when it was written to in this very moment.
-    pub(crate) async fn seal_log(&self, dead: i64, me: i64, seen: Micros) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when the log of `me` was sealed.
+    pub(crate) async fn seal_log(&self, dead: i64, me: Lease, seen: Micros) -> Result<bool, Error> {
         let sealed = self.db.write(move |tx| Box::pin(async move { seal(tx, dead, me, seen).await })).await;
         match sealed {
-            Err(Error::Store(probity_storage::Error::Unique { .. })) => Ok(false),
+            // In the way: the dead one stopped amid a transaction, or seals us just now.
+            Err(Error::Store(
+                probity_storage::Error::Unique { .. } | probity_storage::Error::Conflict { .. },
+            )) => Ok(false),
             other => other,
         }
     }
 
     /// Takes free shards; answers which of them it got.
-    pub(crate) async fn claim(&self, log: i64, shards: &[u8]) -> Result<Vec<u8>, Error> {
-        let list = list(shards);
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when the log was sealed.
+    pub(crate) async fn claim(&self, me: Lease, shards: &[u8]) -> Result<Vec<u8>, Error> {
         if shards.is_empty() {
             return Ok(Vec::new());
         }
+        let sql = format!(
+            "UPDATE shards SET log = $1 WHERE shard IN ({}) AND log = 0 RETURNING shard, log",
+            list(shards)
+        );
         let rows = self
             .db
             .write(move |tx| {
                 Box::pin(async move {
-                    let sql = format!(
-                        "UPDATE shards SET log = $1 WHERE shard IN ({list})
-                         AND (log = 0 OR log IN (SELECT log FROM logs WHERE sealed > 0))
-                         AND EXISTS (SELECT 1 FROM logs WHERE log = $1 AND sealed = 0) RETURNING shard, log"
-                    );
-                    tx.query(&sql, args![log]).await
+                    renew(tx, me.log, me.until).await?;
+                    Ok::<_, Error>(tx.query(&sql, args![me.log]).await?)
                 })
             })
-            .await
-            .map_err(|e: probity_storage::Error| Error::Store(e))?;
+            .await?;
         rows.iter().map(|row| read_shard(row).map(|(shard, _)| shard)).collect()
     }
 
@@ -121,20 +139,40 @@ impl Store {
     }
 }
 
-async fn seal(tx: &mut Tx, dead: i64, me: i64, seen: Micros) -> Result<bool, Error> {
-    // `seen`: the sign of life it was judged by. A later one saves it.
+async fn renew(tx: &mut Tx, log: i64, until: Micros) -> Result<(), Error> {
+    let sql = "UPDATE logs SET until_us = $1 WHERE log = $2 AND sealed = 0";
+    let renewed = tx.execute(sql, args![until.0, log]).await? == 1;
+    if renewed || sabotage::does(Damage::SkipFencing) { Ok(()) } else { Err(Error::Fenced) }
+}
+
+async fn seal(tx: &mut Tx, dead: i64, me: Lease, seen: Micros) -> Result<bool, Error> {
+    // Whoever stands still amid a transaction must not make us stand still as well.
+    patience(tx, SEAL_PATIENCE_MS).await?;
+    renew(tx, me.log, me.until).await?;
     let last = "SELECT COALESCE(MAX(seq), 0) FROM journal WHERE log = $1";
     let last = tx.query_opt(last, args![dead]).await?.map_or(Ok(0), |row| row.i64(0))?;
+    // `seen`: the sign of life it was judged by. A later one saves it.
     let mark = "UPDATE logs SET sealed = $1, heir = $2 WHERE log = $3 AND sealed = 0 AND until_us = $4";
-    if tx.execute(mark, args![last + 1, me, dead, seen.0]).await? == 0 {
+    if tx.execute(mark, args![last + 1, me.log, dead, seen.0]).await? == 0 {
+        patience(tx, 0).await?;
         return Ok(false);
     }
     let row = "INSERT INTO journal (log, seq, execution, tenant, first_fact, last_fact, time_us, actor, request_id, trace_id, facts)
          VALUES ($1, $2, $3, '', 0, $4, 0, '', '', '', '[]')";
     tx.execute(row, args![dead, last + 1, uuid::Uuid::nil(), -dead]).await?;
-    tx.execute("UPDATE logs SET heir = $1 WHERE heir = $2", args![me, dead]).await?;
+    tx.execute("UPDATE logs SET heir = $1 WHERE heir = $2", args![me.log, dead]).await?;
     tx.execute("UPDATE shards SET log = 0 WHERE log = $1", args![dead]).await?;
+    patience(tx, 0).await?;
     Ok(true)
+}
+
+/// How long the statements that follow wait for a row, in ms; 0 sets no limit. A
+/// failure undoes it with everything else of the operation.
+async fn patience(tx: &mut Tx, ms: u32) -> Result<(), Error> {
+    if tx.backend() == Backend::Postgres {
+        tx.execute(&format!("SET LOCAL lock_timeout = {ms}"), args![]).await?;
+    }
+    Ok(())
 }
 
 /// Numbers only: safe to stand in a statement.

@@ -145,8 +145,14 @@ pub(super) async fn write(tx: &mut Tx, turns: &[&StoredTurn]) -> Result<(), Erro
     }
     tx.execute_many(INSERT, rows).await?;
     for (tenant, execution) in freed {
-        let sql = "DELETE FROM task_uniques WHERE tenant = $1 AND execution = $2";
-        tx.execute(sql, args![tenant, execution.0]).await?;
+        unclaim(tx, tenant, execution).await?;
     }
+    Ok(())
+}
+
+/// Lets the unique key of a task go.
+pub(super) async fn unclaim(tx: &mut Tx, tenant: &str, execution: ExecutionId) -> Result<(), Error> {
+    let sql = "DELETE FROM task_uniques WHERE tenant = $1 AND execution = $2";
+    tx.execute(sql, args![tenant, execution.0]).await?;
     Ok(())
 }

@@ -3,8 +3,6 @@
 use crate::definition::finding::Findings;
 use crate::definition::raw::{Raw, Text, at};
 use crate::definition::{DefinitionError, MAX_STEPS};
-use petgraph::algo::toposort;
-use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::{BTreeSet, HashMap};
 
 pub(super) fn is_name(text: &str) -> bool {
@@ -49,15 +47,15 @@ pub(super) fn index_steps(raw: &Raw, findings: &Findings) -> HashMap<String, usi
     index
 }
 
-/// A topological order; nothing when there is a cycle, which is told with its full
-/// path. `needs` that name no step are told and left out.
+/// A topological order, in the order of writing where the graph leaves a choice;
+/// nothing when there is a cycle, which is told with its full path. `needs` that
+/// name no step are told and left out.
 pub(super) fn order(raw: &Raw, index: &HashMap<String, usize>, findings: &Findings) -> Option<Vec<usize>> {
-    let mut graph = DiGraph::<(), ()>::with_capacity(raw.steps.len(), 0);
-    let nodes: Vec<NodeIndex> = raw.steps.iter().map(|_| graph.add_node(())).collect();
+    let mut waits_for = vec![BTreeSet::new(); raw.steps.len()];
     for (position, step) in raw.steps.iter().enumerate() {
         for need in &step.needs {
             match index.get(&need.value) {
-                Some(before) => drop(graph.add_edge(nodes[*before], nodes[position], ())),
+                Some(before) => drop(waits_for[position].insert(*before)),
                 None => {
                     let known: Vec<_> = raw.steps.iter().map(|s| s.id.value.as_str()).collect();
                     let message =
@@ -67,24 +65,32 @@ pub(super) fn order(raw: &Raw, index: &HashMap<String, usize>, findings: &Findin
             }
         }
     }
-    match toposort(&graph, None) {
-        Ok(order) => Some(order.into_iter().map(NodeIndex::index).collect()),
-        Err(cycle) => {
-            let path = cycle_path(raw, index, cycle.node_id().index());
-            let step = &raw.steps[cycle.node_id().index()];
-            let message = format!("these steps wait for each other: {path}; remove one of the `needs`");
-            findings.error(at(&step.id, message));
-            None
-        }
+    let mut left: BTreeSet<usize> = (0..raw.steps.len()).collect();
+    let mut order = Vec::with_capacity(left.len());
+    while let Some(next) = left.iter().copied().find(|step| waits_for[*step].is_disjoint(&left)) {
+        left.remove(&next);
+        order.push(next);
     }
+    if left.is_empty() {
+        return Some(order);
+    }
+    // What is left is on a cycle or behind one.
+    let path = left.iter().find_map(|step| cycle_path(raw, index, *step));
+    if let Some((start, path)) = path {
+        let message = format!("these steps wait for each other: {path}; remove one of the `needs`");
+        findings.error(at(&raw.steps[start].id, message));
+    }
+    None
 }
 
-/// The way from a step on a cycle back to itself, in the direction of `needs`.
-fn cycle_path(raw: &Raw, index: &HashMap<String, usize>, start: usize) -> String {
+/// The way from a step back to itself, in the direction of `needs`, if there is one.
+fn cycle_path(raw: &Raw, index: &HashMap<String, usize>, start: usize) -> Option<(usize, String)> {
     let mut trail = vec![start];
-    let mut seen = BTreeSet::new();
-    find_cycle(raw, index, start, start, &mut seen, &mut trail);
-    trail.iter().map(|i| raw.steps[*i].id.value.as_str()).collect::<Vec<_>>().join(" -> ")
+    if !find_cycle(raw, index, start, start, &mut BTreeSet::new(), &mut trail) {
+        return None;
+    }
+    let path = trail.iter().map(|i| raw.steps[*i].id.value.as_str()).collect::<Vec<_>>().join(" -> ");
+    Some((start, path))
 }
 
 fn find_cycle(

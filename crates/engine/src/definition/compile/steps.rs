@@ -9,6 +9,7 @@ use crate::definition::raw::{Raw, RawCall, RawOnError, RawStep, Text, at};
 use crate::definition::{Action, CallSpec, Catalog, Each, OnError, Step};
 use crate::expr::{Scope, Type};
 use probity_types::retry::RetryPolicy;
+use serde_json::json;
 use serde_saphyr::Spanned;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -47,6 +48,8 @@ impl Compiler<'_> {
         let output_schema = keep.keep(output_schema(raw));
         self.warn(raw, action.as_ref(), times);
         let on_error = on_error?;
+        let default_output = self.types.default_output(raw, position);
+        let default_whole = if raw.for_each.is_some() { json!([]) } else { default_output.clone() };
         Some(Step {
             id: raw.id.value.clone(),
             state: state?,
@@ -63,22 +66,21 @@ impl Compiler<'_> {
             aside: self.aside(position, on_error),
             compensate: compensate?,
             output_schema: output_schema?,
-            default_output: self.types.default_output(raw, position).into(),
+            default_output: default_output.into(),
+            default_whole: default_whole.into(),
         })
     }
 
     fn on_error(&self, position: usize, raw: Option<&Spanned<RawOnError>>) -> Result<OnError> {
         let Some(raw) = raw else { return Ok(OnError::Incident) };
-        let route = match &raw.value {
-            RawOnError::Route(route) => &route.route,
-            RawOnError::Named(name) => {
-                return named_on_error(name).ok_or_else(|| {
-                    let message = format!(
-                        "{name:?} is no on_error; one of incident, fail, compensate, continue, or {{route: STEP}}"
-                    );
-                    at(raw, message)
-                });
-            }
+        let Some(route) = raw.value.route() else {
+            let name = if let RawOnError::Named(name) = &raw.value { name.as_str() } else { "{}" };
+            return named_on_error(name).ok_or_else(|| {
+                let message = format!(
+                    "{name:?} is no on_error; one of incident, fail, compensate, continue, or {{route: STEP}}"
+                );
+                at(raw, message)
+            });
         };
         let Some(handler) = self.index.get(route).copied() else {
             let known: Vec<_> = self.raw.steps.iter().map(|s| s.id.value.as_str()).collect();
@@ -95,9 +97,8 @@ impl Compiler<'_> {
     /// The steps that route to this one.
     fn handled_by(&self, position: usize) -> Vec<usize> {
         let own = &self.raw.steps[position].id.value;
-        let routes = |step: &RawStep| match step.on_error.as_ref().map(|raw| &raw.value) {
-            Some(RawOnError::Route(route)) => route.route == *own,
-            _ => false,
+        let routes = |step: &RawStep| {
+            step.on_error.as_ref().is_some_and(|raw| raw.value.route() == Some(own.as_str()))
         };
         (0..self.raw.steps.len()).filter(|step| routes(&self.raw.steps[*step])).collect()
     }

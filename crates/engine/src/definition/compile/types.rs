@@ -121,11 +121,11 @@ fn output_type(raw: &RawStep, spec: Option<&MethodSpec>) -> Type {
 /// What `steps.<id>` is: a list when it runs for each of one, and with `error`
 /// when the rest goes on although it failed.
 fn whole(raw: &RawStep, one: &Type) -> Type {
-    let goes_on = match raw.on_error.as_ref().map(|raw| &raw.value) {
-        Some(RawOnError::Named(name)) => name == "continue",
-        Some(RawOnError::Route(_)) => true,
-        None => false,
-    };
-    let one = if goes_on { Type::Fallible(Box::new(one.clone())) } else { one.clone() };
-    if raw.for_each.is_some() { Type::List(Box::new(one)) } else { one }
+    let list = |one: Type| if raw.for_each.is_some() { Type::List(Box::new(one)) } else { one };
+    match raw.on_error.as_ref().map(|raw| &raw.value) {
+        // Each item goes on by itself, but it is the whole step that is routed.
+        Some(RawOnError::Named(name)) if name == "continue" => list(Type::Fallible(Box::new(one.clone()))),
+        Some(RawOnError::Route(_)) => Type::Fallible(Box::new(list(one.clone()))),
+        _ => list(one.clone()),
+    }
 }

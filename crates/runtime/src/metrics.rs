@@ -1,0 +1,79 @@
+//! What is measured of the calls a service makes.
+
+use probity_resilience::breaker::{Change, State};
+use probity_resilience::{Event, Observer};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+/// The metrics of one caller; also writes changes of state to the log.
+pub(crate) struct PeerMetrics {
+    caller: &'static str,
+    state: IntGaugeVec,
+    changes: IntCounterVec,
+    refused: IntCounterVec,
+    retries: IntCounter,
+    exhausted: IntCounter,
+}
+
+impl PeerMetrics {
+    pub(crate) fn register(caller: &'static str, registry: &Registry) -> prometheus::Result<Self> {
+        let state = IntGaugeVec::new(
+            Opts::new(
+                "circuit_breaker_state",
+                "1 for the state the breaker of a peer is in, 0 for the others",
+            ),
+            &["peer", "state"],
+        )?;
+        let changes = IntCounterVec::new(
+            Opts::new("circuit_breaker_transitions_total", "Changes of state of the breaker of a peer"),
+            &["peer", "to"],
+        )?;
+        let refused = IntCounterVec::new(
+            Opts::new(
+                "calls_refused_total",
+                "Calls to a peer that were answered here instead, by error code",
+            ),
+            &["peer", "code"],
+        )?;
+        let retries = IntCounter::new("call_retries_total", "Calls that were tried again")?;
+        let exhausted = IntCounter::new(
+            "retry_budget_exhausted_total",
+            "Calls that were not tried again because the retry budget of the peer was used up",
+        )?;
+        registry.register(Box::new(state.clone()))?;
+        registry.register(Box::new(changes.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
+        registry.register(Box::new(retries.clone()))?;
+        registry.register(Box::new(exhausted.clone()))?;
+        Ok(Self { caller, state, changes, refused, retries, exhausted })
+    }
+
+    fn changed(&self, peer: &str, change: Change) {
+        let Change { from, to, reason } = change;
+        self.changes.with_label_values(&[peer, to.name()]).inc();
+        for state in State::ALL {
+            self.state.with_label_values(&[peer, state.name()]).set(i64::from(state == to));
+        }
+        let (service, from, to) = (self.caller, from.name(), to.name());
+        if change.to == State::Open {
+            tracing::warn!(service, peer, from, to, ?reason, "circuit breaker opened");
+        } else {
+            tracing::info!(service, peer, from, to, ?reason, "circuit breaker changed");
+        }
+    }
+}
+
+impl Observer for PeerMetrics {
+    fn on_event(&self, event: &Event<'_>) {
+        match event {
+            Event::BreakerChanged { name, change } => self.changed(name, *change),
+            Event::Refused { name, code } => self.refused.with_label_values(&[*name, *code]).inc(),
+            Event::Retrying { .. } => self.retries.inc(),
+            Event::BudgetExhausted { .. } => self.exhausted.inc(),
+            Event::Slow { operation, provider, took, critical } => {
+                let service = self.caller;
+                tracing::warn!(service, peer = provider, operation, ?took, critical, "slow call");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A peer that breaks and comes back, in both shapes.
+
+use super::*;
+use crate::status::fault_of;
+use probity_resilience::Refusal;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
+use tonic::Status;
+use tonic::service::Routes;
+use tonic_types::StatusExt as _;
+
+const CLASSIFY: &str = "/probity.spam.v1.SpamService/Classify";
+/// A method that is tried once only: it has a side effect, and no key is sent.
+const OPEN: &str = "/probity.orchestrator.v1.CaseService/OpenCase";
+
+/// A peer that can be broken, and counts its calls.
+#[derive(Clone, Default)]
+struct Peer {
+    broken: Arc<AtomicBool>,
+    calls: Arc<AtomicU32>,
+}
+
+impl Peer {
+    /// With a health service, as every peer has one.
+    async fn service(&self) -> BoxGrpcService {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        let health = Routes::new(health).prepare();
+        let peer = self.clone();
+        BoxCloneSyncService::new(tower::service_fn(move |request: http::Request<Body>| {
+            let (peer, health) = (peer.clone(), health.clone());
+            async move {
+                if peer.broken.load(Ordering::SeqCst) {
+                    peer.calls.fetch_add(1, Ordering::SeqCst);
+                    return Ok(Status::unavailable("connection refused").into_http());
+                }
+                if request.uri().path().starts_with("/grpc.health.") {
+                    return health.oneshot(request).await.map(|response| response.map(Body::new));
+                }
+                Ok(http::Response::new(Body::empty()))
+            }
+        }))
+    }
+}
+
+async fn call(client: &BoxGrpcService, path: &str) -> http::Response<Body> {
+    let request = http::Request::builder().uri(path).body(Body::empty()).unwrap();
+    client.clone().oneshot(request).await.unwrap()
+}
+
+fn status_of(response: &http::Response<Body>) -> Option<Status> {
+    Status::from_header_map(response.headers()).filter(|status| status.code() != tonic::Code::Ok)
+}
+
+fn metrics(registry: &Registry) -> String {
+    probity_telemetry::metrics::encode(registry)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_peer_is_left_alone_until_it_serves_again() {
+    let peers = Peers::new(BTreeMap::new(), ResilienceConfig::default());
+    let registry = Registry::new();
+    peers.measure("gateway", &registry).unwrap();
+    let peer = Peer::default();
+    peers.add_local("orchestrator", peer.service().await);
+    let client = peers.client("gateway", "orchestrator");
+    assert!(status_of(&call(&client, OPEN).await).is_none());
+
+    peer.broken.store(true, Ordering::SeqCst);
+    for _ in 0..5 {
+        let response = call(&client, OPEN).await;
+        assert!(Refusal::of(&response).is_none() && status_of(&response).is_some());
+    }
+    let asked = peer.calls.load(Ordering::SeqCst);
+    let begun = Instant::now();
+    let refused = call(&client, OPEN).await;
+    assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
+    let status = status_of(&refused).unwrap();
+    assert_eq!((status.code(), fault_of(&status).code), (tonic::Code::Unavailable, "RES-0001"));
+    let after = status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap();
+    assert!(after > Duration::from_secs(50) && after <= Duration::from_secs(60), "{after:?}");
+    assert_eq!(peer.calls.load(Ordering::SeqCst), asked, "the peer is not asked");
+    let text = metrics(&registry);
+    for line in [
+        "circuit_breaker_state{peer=\"orchestrator\",state=\"open\"} 1",
+        "circuit_breaker_state{peer=\"orchestrator\",state=\"closed\"} 0",
+        "circuit_breaker_transitions_total{peer=\"orchestrator\",to=\"open\"} 1",
+        "calls_refused_total{code=\"RES-0001\",peer=\"orchestrator\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+
+    peer.broken.store(false, Ordering::SeqCst);
+    let begun = tokio::time::Instant::now();
+    while status_of(&call(&client, OPEN).await).is_some() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "back after {:?}", begun.elapsed());
+    call(&client, OPEN).await;
+    assert!(metrics(&registry).contains("circuit_breaker_state{peer=\"orchestrator\",state=\"closed\"} 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_of_a_pair_share_one_breaker_and_other_callers_do_not() {
+    let peers = Peers::new(BTreeMap::new(), ResilienceConfig::default());
+    let peer = Peer::default();
+    peer.broken.store(true, Ordering::SeqCst);
+    peers.add_local("intake", peer.service().await);
+    let (one, two) = (peers.client("gateway", "intake"), peers.client("gateway", "intake"));
+    for _ in 0..5 {
+        call(&one, OPEN).await;
+    }
+    assert!(Refusal::of(&call(&two, OPEN).await).is_some());
+    assert!(Refusal::of(&call(&peers.client("orchestrator", "intake"), OPEN).await).is_none());
+}
+
+#[tokio::test]
+async fn behind_a_channel_it_is_the_same() {
+    let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = reserved.local_addr().unwrap();
+    drop(reserved);
+    let remote = BTreeMap::from([("spam-detection".to_owned(), format!("http://{addr}"))]);
+    let peers = Peers::new(remote, ResilienceConfig::default());
+    let client = peers.client("gateway", "spam-detection");
+    let refused = async {
+        loop {
+            let response = call(&client, CLASSIFY).await;
+            if Refusal::of(&response).is_some() {
+                return response;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(30), refused).await.unwrap();
+    assert_eq!(status_of(&refused).unwrap().code(), tonic::Code::Unavailable);
+
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let server = tonic::transport::Server::builder().add_service(health);
+    tokio::spawn(server.serve_with_shutdown(addr, stop.clone().cancelled_owned()));
+    // The server knows no Classify: UNIMPLEMENTED shows that the call reached it.
+    let back = async {
+        while status_of(&call(&client, CLASSIFY).await).is_none_or(|s| s.code() != tonic::Code::Unimplemented)
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), back)
+        .await
+        .expect("open time is 60 s; health ends it early");
+    stop.cancel();
+}

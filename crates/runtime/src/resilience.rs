@@ -1,0 +1,113 @@
+//! The client stacks of a process: one for each caller and peer, shared by all
+//! clients of that pair, told about on the caller's registry.
+
+use crate::config::ResilienceConfig;
+use crate::metrics::PeerMetrics;
+use parking_lot::Mutex;
+use probity_resilience::breaker::{Breakers, Outcome, of_status};
+use probity_resilience::performance::{self, Performance};
+use probity_resilience::stack::{Error, Shared};
+use probity_resilience::{Observed, Stack};
+use prometheus::Registry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// All callers of a process.
+pub(crate) struct Callers {
+    config: ResilienceConfig,
+    known: Mutex<HashMap<&'static str, Caller>>,
+}
+
+struct Caller {
+    shared: Shared,
+    stacks: HashMap<&'static str, Stack>,
+}
+
+impl Caller {
+    fn new(config: &ResilienceConfig, observed: Observed) -> Result<Self, Error> {
+        let invalid = |error: probity_resilience::Invalid| Error::Settings(error.to_string());
+        let breakers = Breakers::new(config.breaker, BTreeMap::new(), observed.clone()).map_err(invalid)?;
+        let performance =
+            Performance::new(performance::Config::default(), observed.clone()).map_err(invalid)?;
+        Ok(Self { shared: Shared { breakers, performance, observed }, stacks: HashMap::new() })
+    }
+}
+
+impl Callers {
+    pub(crate) fn new(config: ResilienceConfig) -> Self {
+        Self { config, known: Mutex::default() }
+    }
+
+    /// Counts the calls of a caller on its registry.
+    pub(crate) fn measure(&self, caller: &'static str, registry: &Registry) -> prometheus::Result<()> {
+        let observed = Observed::by(Arc::new(PeerMetrics::register(caller, registry)?));
+        let made = Caller::new(&self.config, observed).map_err(|e| prometheus::Error::Msg(e.to_string()))?;
+        self.known.lock().insert(caller, made);
+        Ok(())
+    }
+
+    /// The stack of a pair. A caller nobody measures has one too: tests and the
+    /// command line call as somebody.
+    pub(crate) fn stack(&self, caller: &'static str, callee: &'static str) -> Result<Stack, Error> {
+        let mut known = self.known.lock();
+        if !known.contains_key(caller) {
+            known.insert(caller, Caller::new(&self.config, Observed::default())?);
+        }
+        let Some(caller) = known.get_mut(caller) else {
+            return Err(Error::Settings("the caller is not known".to_owned()));
+        };
+        if let Some(stack) = caller.stacks.get(callee) {
+            return Ok(stack.clone());
+        }
+        let stack = Stack::new(callee, &self.config.settings(), &caller.shared)?.with_classifier(judge);
+        caller.stacks.insert(callee, stack.clone());
+        Ok(stack)
+    }
+}
+
+/// What a status says about a peer that took so long to give it.
+///
+/// A peer that answers with one of our codes is alive. When it passes on that
+/// somebody behind it is away (RUN-0001, RES-…), leaving it alone as well would
+/// carry the outage on to a healthy service. An INTERNAL that it made itself is
+/// about that one request: else anybody who finds a request that breaks a handler
+/// could close the service to all.
+fn judge(status: &Status, took: Duration) -> Outcome {
+    let outcome = of_status(status, took);
+    let details = status.get_error_details();
+    let Some(info) = details.error_info().filter(|_| outcome == Outcome::Failure) else { return outcome };
+    let second_hand = info.reason == "RUN-0001" || info.reason.starts_with("RES-");
+    match status.code() {
+        _ if second_hand => Outcome::Success,
+        Code::Internal | Code::DataLoss => Outcome::Unknown,
+        _ => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::status;
+    use probity_types::{Fault, FaultKind};
+
+    #[test]
+    fn only_a_failure_of_the_peer_itself_counts() {
+        let check = |status: Status, expect| {
+            assert_eq!(judge(&status, Duration::from_secs(2)), expect, "{status:?}");
+        };
+        let ours = |kind, code| status(Fault::new(kind, code, "no"));
+        check(Status::unavailable("connection refused"), Outcome::Failure);
+        check(Status::internal("h2 protocol error"), Outcome::Failure);
+        check(ours(FaultKind::Unavailable, "STO-0001"), Outcome::Failure);
+        check(ours(FaultKind::Timeout, "STO-0001"), Outcome::Failure);
+        check(ours(FaultKind::Unavailable, "RUN-0001"), Outcome::Success);
+        check(ours(FaultKind::Unavailable, "RES-0001"), Outcome::Success);
+        check(ours(FaultKind::Internal, "RUN-0013"), Outcome::Unknown);
+        check(ours(FaultKind::Corrupt, "STO-0001"), Outcome::Unknown);
+        check(ours(FaultKind::Invalid, "RUN-0001"), Outcome::Success);
+        check(ours(FaultKind::Overloaded, "RUN-0012"), Outcome::Success);
+    }
+}

@@ -1,0 +1,130 @@
+//! Workers in two languages against a running platform: a definition, tokens, a
+//! worker process, executions to their end.
+
+use probity_client::{Client as Api, Failure, Task, Worker, output};
+use probity_proto::gateway::IssueTokenRequest;
+use probity_proto::orchestrator::{ExecutionStatus, RegisterDefinitionRequest};
+use probity_testkit::Child;
+use probity_tests::Embedded;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The workflow of the examples.
+const SCREENING: &str = include_str!("../../clients/python/examples/screening.yaml");
+/// How long an execution may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A platform that knows the workflow, and a token for a worker that also starts
+/// executions.
+async fn platform(dir: &Path) -> (Embedded, String) {
+    let platform = Embedded::start(dir).await;
+    let admin = platform.client();
+    let definition = RegisterDefinitionRequest { source: SCREENING.to_owned(), validate_only: false };
+    let (request, _) = admin.request(definition, None);
+    admin.workflows().register_definition(request).await.expect("the definition");
+    let grant = IssueTokenRequest {
+        actor: "service-accounts/worker".to_owned(),
+        roles: vec![7, 1], // worker, submitter
+        ..IssueTokenRequest::default()
+    };
+    let (request, _) = admin.request(grant, None);
+    let token = admin.gateway().issue_token(request).await.expect("a token").into_inner().token;
+    (platform, token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rust_worker_does_the_tasks_of_executions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (platform, token) = platform(dir.path()).await;
+    let api = Api::connect(&platform.url, &token).await.expect("a client");
+    let worker = Worker::new(api.clone()).queue("screening").concurrency(16).handler(
+        "screen",
+        |task: Task| async move {
+            let input: Value = task.input()?;
+            let supplier = input["supplier"].as_str().unwrap_or_default();
+            if task.attempt() == 1 && supplier == "Twice Ltd" {
+                return Err(Failure::new("BUSY", "try again").retry_after(Duration::from_millis(10)));
+            }
+            Ok(json!({"supplier": supplier, "listed": supplier.contains("Shell"), "attempt": task.attempt()}))
+        },
+    );
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(worker.run(async move { drop(stopped.await) }));
+    let suppliers =
+        (0..40).map(|n| format!("Supplier {n}")).chain(["Shell Trading Ltd".into(), "Twice Ltd".into()]);
+    let starts = suppliers.map(|supplier| {
+        let start = api.start("screening").input(&json!({"supplier": supplier})).wait(PATIENCE).send();
+        async move { (supplier, start.await.expect("an execution")) }
+    });
+    for (supplier, execution) in futures::future::join_all(starts).await {
+        assert_eq!(execution.status(), ExecutionStatus::Completed, "{supplier}: {execution:?}");
+        let result: Value = output(&execution).expect("an output");
+        assert_eq!(result, json!({"supplier": supplier, "listed": supplier.contains("Shell")}));
+    }
+    stop.send(()).expect("the worker runs");
+    let summary = running.await.unwrap().expect("it was not refused");
+    assert_eq!((summary.acknowledged, summary.failed, summary.abandoned), (43, 1, 0), "{summary:?}");
+    platform.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_worker_does_the_task_of_an_execution() {
+    let Some(python) = environment() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let stubs = dir.path().join("gen");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/python");
+    let generated = Command::new(&python).arg(root.join("generate.py")).arg(&stubs).output().unwrap();
+    assert!(generated.status.success(), "{}", String::from_utf8_lossy(&generated.stderr));
+    let (platform, token) = platform(&dir.path().join("data")).await;
+    let server = platform.url.trim_start_matches("http://").to_owned();
+    let program = |name: &str| {
+        let mut command = Command::new(&python);
+        command.arg(root.join("examples").join(name)).env("PYTHONPATH", &stubs).env("PROBITY_TOKEN", &token);
+        command
+    };
+    let mut worker = program("worker.py");
+    worker.arg(&server);
+    let worker = Child::spawn(worker);
+    let mut starter = program("starter.py");
+    starter.args(["Shell Trading Ltd", &server]);
+    let done = tokio::task::spawn_blocking(move || starter.output()).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let worker = worker.kill().await.output.join("\n");
+    assert!(done.status.success(), "{text}{}\n{worker}", String::from_utf8_lossy(&done.stderr));
+    let mut words = text.splitn(3, ' ');
+    assert!(words.next().is_some_and(|name| name.starts_with("executions/")), "{text}");
+    assert_eq!(words.next(), Some("EXECUTION_STATUS_COMPLETED"), "{text}\n{worker}");
+    let result: Value = serde_json::from_str(words.next().unwrap_or_default()).expect("JSON");
+    assert_eq!(result, json!({"supplier": "Shell Trading Ltd", "listed": true}));
+    platform.stop().await;
+}
+
+/// The Python of an environment that has what the stubs need, kept in the cache
+/// folder between runs. `None`, with the reason printed, where there is no Python,
+/// no `venv` or no PyPI.
+fn environment() -> Option<PathBuf> {
+    const NEEDS: &str = include_str!("../../clients/python/requirements.txt");
+    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
+    let base = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
+    let folder = base.join("probity/python");
+    let (python, made) = (folder.join("bin/python"), folder.join("requirements.txt"));
+    if std::fs::read_to_string(&made).is_ok_and(|made| made == NEEDS) {
+        return Some(python);
+    }
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/python/requirements.txt");
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(&folder);
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "-q", "-r"]).arg(requirements);
+    for (what, mut command) in [("python3 with venv", venv), ("PyPI", pip)] {
+        if !command.status().is_ok_and(|status| status.success()) {
+            println!("a_python_worker_does_the_task_of_an_execution SKIPPED: {what} is missing here");
+            return None;
+        }
+    }
+    std::fs::write(&made, NEEDS).expect("the cache folder");
+    Some(python)
+}
