@@ -7,6 +7,7 @@ mod executions;
 mod forward;
 mod history;
 mod remediation;
+mod tasks;
 mod worker;
 mod workflows;
 
@@ -15,6 +16,7 @@ pub(crate) use dead_letters::DeadLetters;
 pub(crate) use executions::Executions;
 pub(crate) use forward::Forward;
 pub(crate) use remediation::Remediation;
+pub(crate) use tasks::Tasks;
 pub(crate) use worker::Workers;
 pub(crate) use workflows::Workflows;
 

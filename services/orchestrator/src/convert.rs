@@ -2,6 +2,7 @@
 //! as it is read.
 
 pub(crate) mod dead_letters;
+pub(crate) mod tasks;
 
 use crate::error::Error;
 use crate::lane::Live;

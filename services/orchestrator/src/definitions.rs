@@ -1,6 +1,7 @@
 //! Registered definitions: every version is kept, each is compiled once.
 
 use crate::catalog::Contracts;
+use crate::domain::standalone;
 use crate::error::Error;
 use crate::store::{DefinitionsMark, Store, StoredDefinition};
 use parking_lot::{Mutex, RwLock};
@@ -47,7 +48,8 @@ impl Definitions {
         let (compiled, newest, seen) = (RwLock::default(), RwLock::default(), Mutex::default());
         let definitions = Self(Arc::new(Inner { store, contracts, compiled, newest, seen }));
         definitions.refresh().await?;
-        for (_, source) in SHIPPED {
+        let tasks = standalone::sources().iter().map(|(_, source)| source.as_str());
+        for source in SHIPPED.into_iter().map(|(_, source)| source).chain(tasks) {
             let definition = definitions.compile(source)?;
             definitions.add(EVERYBODY, definition, now, None).await?;
         }
@@ -131,6 +133,11 @@ impl Definitions {
             .ok_or_else(|| Error::NoDefinition(format!("definitions/{name}")))
     }
 
+    /// The built-in definition of that name, whatever the tenant has registered.
+    pub(crate) async fn built_in(&self, name: &str) -> Result<Arc<Definition>, Error> {
+        self.named(EVERYBODY, name).await
+    }
+
     /// The newest version of every name the tenant can use, by name.
     pub(crate) async fn list(&self, tenant: &str) -> Result<Vec<StoredDefinition>, Error> {
         self.look().await?;
@@ -141,7 +148,8 @@ impl Definitions {
         let newest = self.0.newest.read();
         let mut all: HashMap<&str, &StoredDefinition> = HashMap::new();
         for whose in [EVERYBODY, tenant] {
-            all.extend(newest.values().filter(|d| d.tenant == whose).map(|d| (d.name.as_str(), d)));
+            let of = newest.values().filter(|d| d.tenant == whose && !is_built_in(d));
+            all.extend(of.map(|d| (d.name.as_str(), d)));
         }
         let mut all: Vec<_> = all.into_values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -206,6 +214,11 @@ impl Definitions {
             created: now,
         }
     }
+}
+
+/// Those of tasks of their own are how EnqueueTask works, not for people to run.
+fn is_built_in(definition: &StoredDefinition) -> bool {
+    definition.tenant == EVERYBODY && standalone::sources().iter().any(|(name, _)| *name == definition.name)
 }
 
 fn key(tenant: &str, name: &str, version: &str) -> (String, String, String) {

@@ -5,6 +5,7 @@
 //! and with an idempotency key that is the same for every attempt of the step.
 
 use crate::catalog::{Contracts, Method};
+use crate::domain::standalone::Standalone;
 use crate::metrics::Metrics;
 use crate::sabotage::{self, Damage};
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use probity_resilience::Deadline;
 use probity_runtime::edges::edges;
 use probity_runtime::{Caller, Minter, Setup, fault_of};
 use probity_types::id::ExecutionId;
-use probity_types::{Ctx, Fault, Role, Roles};
+use probity_types::{Ctx, Fault, Micros, Role, Roles};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -98,6 +99,25 @@ pub(crate) struct Task {
     pub(crate) key: String,
     /// How long the attempt may take.
     pub(crate) timeout: Duration,
+    /// Not given out before.
+    pub(crate) not_before: Option<Micros>,
+    /// Tasks with the same key share a limit of their queue.
+    pub(crate) concurrency: Option<Arc<str>>,
+}
+
+impl Task {
+    /// As a task of its own asks for it; `message` is that of its step.
+    pub(crate) fn of(self, asked: Standalone, message: &Json) -> Self {
+        Self {
+            kind: asked.kind,
+            queue: asked.queue,
+            input: message.get("payload").unwrap_or(&Json::Null).to_string().into(),
+            timeout: Duration::from_millis(asked.timeout_ms),
+            not_before: Some(Micros(asked.not_before_us)).filter(|at| at.0 > 0),
+            concurrency: Some(asked.key).filter(|key| !key.is_empty()).map(Into::into),
+            ..self
+        }
+    }
 }
 
 /// Makes calls.

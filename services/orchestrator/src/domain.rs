@@ -4,3 +4,4 @@
 pub(crate) mod audit;
 pub(crate) mod dead_letters;
 pub(crate) mod ownership;
+pub(crate) mod standalone;

@@ -30,6 +30,9 @@ pub(crate) enum Error {
     /// A definition was refused.
     #[error("the definition is refused: {0}")]
     Definition(DefinitionError),
+    /// There is no such task for this tenant.
+    #[error("there is no task {0}")]
+    NoTask(String),
     /// There is no such dead letter for this tenant.
     #[error("there is no dead letter {0}")]
     NoLetter(String),
@@ -83,6 +86,7 @@ impl From<Error> for Fault {
             }
             Error::WrongDefinition(why) => Self::invalid("ORC-0012", "definition", why),
             Error::NoDefinition(_) => Self::new(FaultKind::NotFound, "ORC-0003", text),
+            Error::NoTask(_) => Self::new(FaultKind::NotFound, "ORC-0045", text),
             Error::NoLetter(_) => Self::new(FaultKind::NotFound, "ORC-0040", text),
             Error::LettersFull { .. } => Self::new(FaultKind::Overloaded, "ORC-0041", text),
             Error::LetterClosed { .. } => Self::new(FaultKind::WrongState, "ORC-0042", text),

@@ -277,12 +277,8 @@ impl Lane {
     }
 
     fn start(&mut self, start: Start, work: &mut Work) {
-        if self.shards.is_empty() {
-            let _ = start.reply.send(Err(Error::Away("this replica has no shards yet".to_owned())));
-            return;
-        }
-        if let Err(full) = self.parts.letters.admit(&start.ctx.tenant) {
-            let _ = start.reply.send(Err(full));
+        if let Err(refused) = self.may_start(&start.ctx.tenant) {
+            let _ = start.reply.send(Err(refused));
             return;
         }
         let id = id_in(&self.shards, fastrand::usize(..));

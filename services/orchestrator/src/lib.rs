@@ -31,7 +31,7 @@ pub use catalog::Contracts;
 pub use config::Config;
 pub use definitions::SHIPPED;
 
-use api::{Cases, DeadLetters, Executions, Forward, Remediation, Workers, Workflows};
+use api::{Cases, DeadLetters, Executions, Forward, Remediation, Tasks, Workers, Workflows};
 use definitions::Definitions;
 use dispatch::Dispatcher;
 use lane::{Lane, Parts};
@@ -41,6 +41,7 @@ use probity_proto::orchestrator::case_service_server::CaseServiceServer;
 use probity_proto::orchestrator::dead_letter_service_server::DeadLetterServiceServer;
 use probity_proto::orchestrator::execution_service_server::ExecutionServiceServer;
 use probity_proto::orchestrator::remediation_service_server::RemediationServiceServer;
+use probity_proto::orchestrator::task_service_server::TaskServiceServer;
 use probity_proto::orchestrator::worker_service_server::WorkerServiceServer;
 use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
 use probity_runtime::{Service, Setup};
@@ -54,6 +55,7 @@ pub struct Orchestrator {
     cases: Cases,
     dead_letters: DeadLetters,
     executions: Executions,
+    tasks: Tasks,
     workers: Workers,
     workflows: Workflows,
     remediation: Remediation,
@@ -70,7 +72,8 @@ impl Service for Orchestrator {
         let contracts = Arc::new(Contracts::new());
         let clock = setup.clock();
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
-        let dispatcher = Dispatcher::new(setup, contracts, metrics.clone(), config.max_calls_in_flight);
+        let dispatcher =
+            Dispatcher::new(setup, contracts.clone(), metrics.clone(), config.max_calls_in_flight);
         let board = Board::new(clock.clone(), metrics.clone());
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         let parts = Parts {
@@ -87,6 +90,9 @@ impl Service for Orchestrator {
         setup.relay(Arc::new(JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent())));
         setup.spawn("lane", |stop| lane.run(stop));
         let (watched, answered) = (board.clone(), handle.clone());
+        board.configure(store.queues().await?);
+        let (settings, kept) = (board.clone(), store.clone());
+        setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
         setup.spawn("dead letters", |stop| letters.run(stop));
         setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
         let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter());
@@ -99,8 +105,15 @@ impl Service for Orchestrator {
         );
         Ok(Self {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
-            dead_letters: DeadLetters::new(store.clone(), handle.clone(), clock.clone()),
+            dead_letters: DeadLetters::new(store.clone(), handle.clone(), contracts.clone(), clock.clone()),
             executions,
+            tasks: Tasks::new(
+                store.clone(),
+                handle.clone(),
+                definitions.clone(),
+                board.clone(),
+                clock.clone(),
+            ),
             workers: Workers::new(handle.clone(), board),
             workflows: Workflows::new(store.clone(), handle, definitions, clock.clone(), forward),
             remediation: Remediation::new(store, clock),
@@ -111,6 +124,7 @@ impl Service for Orchestrator {
         Routes::new(CaseServiceServer::new(self.cases))
             .add_service(DeadLetterServiceServer::new(self.dead_letters))
             .add_service(ExecutionServiceServer::new(self.executions))
+            .add_service(TaskServiceServer::new(self.tasks))
             .add_service(WorkerServiceServer::new(self.workers))
             .add_service(WorkflowServiceServer::new(self.workflows))
             .add_service(RemediationServiceServer::new(self.remediation))

@@ -8,7 +8,9 @@ mod list;
 mod listing;
 mod outbox;
 mod ownership;
+mod queues;
 mod row;
+mod tasks;
 
 pub(crate) use actions::Change;
 pub(crate) use commit::{Batch, Opened, Opening, Place};
@@ -17,7 +19,9 @@ pub(crate) use list::GroupBy;
 pub(crate) use listing::{Asked, Listing, predicate};
 pub(crate) use outbox::{JournalOutbox, Recent};
 pub(crate) use ownership::Lease;
+pub(crate) use queues::QueueSettings;
 pub(crate) use row::{ExecutionRow, View};
+pub(crate) use tasks::{StoredTask, schema as task_schema};
 
 use crate::domain::audit::{StoredTurn, chain};
 use crate::error::Error;
@@ -32,6 +36,7 @@ use std::sync::Arc;
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") },
     Migration { version: 2, name: "dead_letters", sql: include_str!("../migrations/0002_dead_letters.sql") },
+    Migration { version: 3, name: "tasks", sql: include_str!("../migrations/0003_tasks.sql") },
 ];
 
 const JOURNAL: &str = "execution, tenant, first_fact, time_us, actor, request_id, trace_id, facts";
@@ -246,6 +251,7 @@ fn read_turn(row: &Row) -> Result<StoredTurn, Error> {
         json,
         chain: [0; 32],
         letters: Vec::new(),
+        task: None,
     })
 }
 

@@ -5,8 +5,10 @@
 //! may therefore be given out twice, never lost, and the number of its attempt
 //! decides which answer counts.
 
+mod queues;
 mod token;
 
+pub(crate) use queues::{Figures, Place, keep_settings};
 pub(crate) use token::Token;
 
 use crate::dispatch::{OrderId, Task};
@@ -43,6 +45,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     ready: Notify,
     state: Mutex<State>,
+    queues: queues::Queues,
 }
 
 struct State {
@@ -76,8 +79,8 @@ pub(crate) enum Finish {
 
 impl Board {
     pub(crate) fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        let state = State::default();
-        Self(Arc::new(Inner { clock, metrics, ready: Notify::new(), state: Mutex::new(state) }))
+        let (ready, state) = (Notify::new(), Mutex::new(State::default()));
+        Self(Arc::new(Inner { clock, metrics, ready, state, queues: queues::Queues::default() }))
     }
 
     /// Puts tasks up.
@@ -214,6 +217,7 @@ impl Board {
     pub(crate) fn clear(&self) {
         let mut state = self.0.state.lock();
         *state = State::default();
+        self.0.queues.apply_all(&mut state);
     }
 }
 
@@ -305,8 +309,11 @@ impl State {
         let queue = self.queue(&task.tenant, &task.queue);
         let mut entry = probity_queue::Task::new(id, queue, task.tenant.as_str(), bytes::Bytes::new())
             .with_priority(priority);
-        if let Some(at) = not_before {
+        if let Some(at) = not_before.max(task.not_before) {
             entry = entry.with_not_before(at);
+        }
+        if let Some(key) = &task.concurrency {
+            entry = entry.with_key(key.clone());
         }
         match self.scheduler.offer(entry, now) {
             Ok(_) => {

@@ -1,5 +1,5 @@
 //! Dead letters through the door: from the failure to the end, one by one and many.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod world;
 
@@ -41,7 +41,7 @@ async fn stuck(world: &Arc<World>, harness: &Harness, cases: usize) -> Vec<Case>
 }
 
 fn requeue(name: &str) -> RequeueDeadLetterRequest {
-    RequeueDeadLetterRequest { name: name.into() }
+    RequeueDeadLetterRequest { name: name.into(), ..RequeueDeadLetterRequest::default() }
 }
 
 fn discard(name: &str, reason: &str) -> DiscardDeadLetterRequest {
@@ -98,6 +98,48 @@ async fn a_letter_goes_from_failed_over_reviewing_to_requeued() {
     })
     .await;
     assert!(actions.contains(&"dead_letter.reviewed".to_owned()), "{actions:?}");
+}
+
+#[tokio::test]
+async fn a_mended_message_is_checked_and_then_sent() {
+    let world = Arc::new(World::default());
+    let harness = world.start(None).await;
+    let case = stuck(&world, &harness, 1).await.remove(0);
+    let mut client = letters(&harness, "t1", "otto");
+    let name = list(&mut client, "").await.remove(0).name;
+    let whole =
+        client.get_dead_letter(GetDeadLetterRequest { name: name.clone() }).await.unwrap().into_inner();
+    let edit = |payload: serde_json::Value| RequeueDeadLetterRequest {
+        name: name.clone(),
+        payload: payload.to_string().into(),
+    };
+    for (payload, part) in [
+        (serde_json::json!({"cases": "x"}), "cases"),
+        (serde_json::json!({"kind": "CASE_KIND_TENDR"}), "TENDR"),
+        (serde_json::json!([1]), "payload"),
+    ] {
+        let refused = client.requeue_dead_letter(edit(payload)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains(part), "{}", refused.message());
+    }
+    assert_eq!(list(&mut client, "state = FAILED").await.len(), 1);
+    world.investigate_refuses.store(false, Ordering::SeqCst);
+    let mut mended: serde_json::Value = serde_json::from_slice(&whole.payload).unwrap();
+    mended["kind"] = "CASE_KIND_PAYMENT".into();
+    let requeued = client.requeue_dead_letter(edit(mended.clone())).await.unwrap().into_inner();
+    assert_eq!(requeued.state(), DeadLetterState::Requeued);
+    assert_eq!(settle(&mut officer(&harness, "olga"), &case.name).await.state(), CaseState::Resolved);
+    // Another message is another key.
+    let keys = world.investigated.lock().unwrap().clone();
+    assert_ne!(keys.first(), keys.last());
+    // The same again is fine, another message is not.
+    client.requeue_dead_letter(edit(mended)).await.unwrap();
+    let other = client.requeue_dead_letter(edit(whole_json(&whole))).await.unwrap_err();
+    assert_eq!(other.code(), Code::FailedPrecondition);
+}
+
+fn whole_json(letter: &DeadLetter) -> serde_json::Value {
+    serde_json::from_slice(&letter.payload).unwrap()
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod many;
 
+use crate::catalog::Contracts;
 use crate::convert::{self, dead_letters as letters};
 use crate::domain::dead_letters::patterns::Patterns;
 use crate::domain::dead_letters::{State, payload_of};
@@ -19,7 +20,7 @@ use probity_proto::orchestrator::{
 };
 use probity_runtime::{Call, status};
 use probity_types::{AuditEvent, Clock, Ctx, Micros};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::pin::Pin;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -37,36 +38,48 @@ const ALL: i64 = 10_000_000;
 pub(crate) struct DeadLetters {
     store: Store,
     lane: Handle,
+    contracts: Arc<Contracts>,
     clock: Arc<dyn Clock>,
 }
 
 /// What a person does to an open letter.
 #[derive(Debug, Clone)]
 enum Deed {
-    Requeue,
-    Discard { reason: String },
+    /// With another message when there is one.
+    Requeue {
+        payload: Option<Json>,
+    },
+    Discard {
+        reason: String,
+    },
 }
 
 impl Deed {
     fn event(&self, actor: &str, id: &LetterId) -> Event {
         let (actor, step) = (actor.to_owned(), letters::step_name(&id.slot));
         match self {
-            Self::Requeue => Event::RetryStep { actor, step },
+            Self::Requeue { payload: None } => Event::RetryStep { actor, step },
+            Self::Requeue { payload: Some(input) } => Event::EditInput { actor, step, input: input.clone() },
             Self::Discard { reason } => Event::SkipStep { actor, step, reason: reason.clone() },
         }
     }
 
     const fn leads_to(&self) -> State {
         match self {
-            Self::Requeue => State::Requeued,
+            Self::Requeue { .. } => State::Requeued,
             Self::Discard { .. } => State::Discarded,
         }
     }
 }
 
 impl DeadLetters {
-    pub(crate) const fn new(store: Store, lane: Handle, clock: Arc<dyn Clock>) -> Self {
-        Self { store, lane, clock }
+    pub(crate) const fn new(
+        store: Store,
+        lane: Handle,
+        contracts: Arc<Contracts>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, lane, contracts, clock }
     }
 
     async fn list(
@@ -92,12 +105,31 @@ impl DeadLetters {
         let id = letters::id("name", name)?;
         let mut letter = self.store.letter(&ctx.tenant, &id).await?;
         if letter.payload.is_empty() && letter.payload_bytes > 0 {
-            // Too large for its row: the journal has it.
-            let turns = self.store.turns(id.execution, 0, ALL).await?;
-            let facts = turns.iter().flat_map(|turn| &turn.facts);
-            letter.payload = payload_of(facts, &id.slot).map_or_else(String::new, |json| json.to_string());
+            // Too large for its row.
+            letter.payload = self.payload(&id).await?.map_or_else(String::new, |json| json.to_string());
         }
         Ok(letters::letter(letter))
+    }
+
+    /// The last message of a step, from the journal.
+    async fn payload(&self, id: &LetterId) -> Result<Option<Arc<Json>>, Error> {
+        let turns = self.store.turns(id.execution, 0, ALL).await?;
+        Ok(payload_of(turns.iter().flat_map(|turn| &turn.facts), &id.slot).cloned())
+    }
+
+    async fn requeue(&self, ctx: &Ctx, request: &RequeueDeadLetterRequest) -> Result<DeadLetter, Error> {
+        let id = letters::id("name", &request.name)?;
+        if request.payload.is_empty() {
+            return self.one(ctx, &id, Deed::Requeue { payload: None }).await;
+        }
+        let payload = convert::json("payload", &request.payload, convert::MAX_INPUT)?;
+        let letter = self.store.letter(&ctx.tenant, &id).await?;
+        if let Some(method) = self.contracts.get(&letter.operation) {
+            method.encode(&payload).map_err(|refused| convert::invalid("payload", refused.message))?;
+        } else if !payload.is_object() {
+            return Err(convert::invalid("payload", "must be an object with the fields of the message"));
+        }
+        self.one(ctx, &id, Deed::Requeue { payload: Some(payload) }).await
     }
 
     async fn review(&self, ctx: &Ctx, request: &ReviewDeadLetterRequest) -> Result<DeadLetter, Error> {
@@ -115,10 +147,9 @@ impl DeadLetters {
         if reviewed { Ok(letters::letter(letter)) } else { Err(closed(&letter)) }
     }
 
-    async fn one(&self, ctx: &Ctx, name: &str, deed: Deed) -> Result<DeadLetter, Error> {
-        let id = letters::id("name", name)?;
-        self.carry_out(ctx, &id, &deed).await?;
-        Ok(letters::letter(self.store.letter(&ctx.tenant, &id).await?))
+    async fn one(&self, ctx: &Ctx, id: &LetterId, deed: Deed) -> Result<DeadLetter, Error> {
+        self.carry_out(ctx, id, &deed).await?;
+        Ok(letters::letter(self.store.letter(&ctx.tenant, id).await?))
     }
 
     /// Lets the core end the incident; the letter follows in the same commit. The
@@ -132,7 +163,10 @@ impl DeadLetters {
             }
         }
         let letter = self.store.letter(&ctx.tenant, id).await?;
-        let repeated = letter.state == deed.leads_to() as i32 && letter.reviewer == ctx.actor;
+        let mut repeated = letter.state == deed.leads_to() as i32 && letter.reviewer == ctx.actor;
+        if let Deed::Requeue { payload: Some(edited) } = deed {
+            repeated = repeated && self.payload(id).await?.as_deref() == Some(edited);
+        }
         if repeated { Ok(()) } else { Err(closed(&letter)) }
     }
 
@@ -209,7 +243,7 @@ impl DeadLetterService for DeadLetters {
         &self,
         request: Request<RequeueDeadLetterRequest>,
     ) -> Result<Response<DeadLetter>, Status> {
-        let letter = self.one(request.ctx()?, &request.get_ref().name, Deed::Requeue).await;
+        let letter = self.requeue(request.ctx()?, request.get_ref()).await;
         Ok(Response::new(letter.map_err(status)?))
     }
 
@@ -217,8 +251,9 @@ impl DeadLetterService for DeadLetters {
         &self,
         request: Request<DiscardDeadLetterRequest>,
     ) -> Result<Response<DeadLetter>, Status> {
+        let id = letters::id("name", &request.get_ref().name).map_err(status)?;
         let reason = convert::reason("reason", &request.get_ref().reason).map_err(status)?;
-        let letter = self.one(request.ctx()?, &request.get_ref().name, Deed::Discard { reason }).await;
+        let letter = self.one(request.ctx()?, &id, Deed::Discard { reason }).await;
         Ok(Response::new(letter.map_err(status)?))
     }
 
@@ -227,7 +262,8 @@ impl DeadLetterService for DeadLetters {
         request: Request<BatchRequeueDeadLettersRequest>,
     ) -> Result<Response<BatchDeadLettersResponse>, Status> {
         let (ctx, wanted) = (request.ctx()?, request.get_ref());
-        let batch = self.batch(ctx, &wanted.filter, wanted.limit, wanted.validate_only, Deed::Requeue).await;
+        let deed = Deed::Requeue { payload: None };
+        let batch = self.batch(ctx, &wanted.filter, wanted.limit, wanted.validate_only, deed).await;
         Ok(Response::new(batch.map_err(status)?))
     }
 

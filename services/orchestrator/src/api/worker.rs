@@ -252,6 +252,7 @@ impl WorkerService for Workers {
                 let _ = session.out.send(Err(status(error))).await;
                 return;
             }
+            let _present = session.board.arrived(&session.serving);
             session.run(incoming).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(responses))))

@@ -1,6 +1,7 @@
 //! From facts to audit events.
 
 use super::dead_letters::Change;
+use super::standalone;
 use probity_engine::Fact;
 use probity_types::id::ExecutionId;
 use probity_types::{AuditEvent, Micros};
@@ -31,6 +32,8 @@ pub(crate) struct StoredTurn {
     pub(crate) chain: [u8; 32],
     /// What it changes among the dead letters; empty when it was read back.
     pub(crate) letters: Vec<Change>,
+    /// What it changes among the tasks of their own; nothing when it was read back.
+    pub(crate) task: Option<standalone::Change>,
 }
 
 /// The running hash of a history: SHA-256 of the hash before it and the stored
@@ -145,6 +148,7 @@ mod tests {
             json: String::new(),
             chain: [0; 32],
             letters: Vec::new(),
+            task: None,
         }
     }
 

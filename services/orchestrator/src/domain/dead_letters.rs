@@ -6,9 +6,11 @@
 //! by which call.
 
 pub(crate) mod patterns;
-pub(crate) mod template;
 
+use super::standalone::Standalone;
 use probity_engine::definition::{Action, CallSpec, Target};
+use probity_engine::execution::StepState;
+use probity_engine::pattern::template;
 use probity_engine::{Execution, Fact};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -74,8 +76,8 @@ impl Letters {
         let mut letters = Self::default();
         for fact in facts {
             letters.moved(fact, &mut |_, _, _| {});
-            if let Fact::IncidentOpened { step, .. } = fact {
-                letters.open.insert(slot(step));
+            if let Fact::IncidentOpened { step, item, .. } = fact {
+                letters.open.insert(slot(step, *item));
             }
         }
         letters
@@ -94,10 +96,11 @@ impl Letters {
             self.moved(fact, &mut |slot, to, note| {
                 changes.push(Change::Left { slot, to, note: note.to_owned() });
             });
-            if let Fact::IncidentOpened { step, reason, .. } = fact {
+            if let Fact::IncidentOpened { step, item, reason } = fact {
+                let slot = slot(step, *item);
                 let before = facts.get(..at).unwrap_or_default();
-                changes.push(Change::Opened(failure(step, reason, before, execution, service_of).into()));
-                self.open.insert(slot(step));
+                changes.push(Change::Opened(failure(&slot, reason, before, execution, service_of).into()));
+                self.open.insert(slot);
             }
         }
         changes
@@ -116,56 +119,73 @@ impl Letters {
                     left(slot, State::Discarded, &note);
                 }
             }
-            Fact::StepSkipped { step, reason, .. } => self.leave(step, State::Discarded, reason, left),
-            Fact::IncidentRetried { step, .. }
-            | Fact::StepScheduled { step, .. }
-            | Fact::CompensationScheduled { step, .. } => self.leave(step, State::Requeued, "", left),
+            Fact::StepSkipped { step, item, reason, .. } => {
+                self.leave(&slot(step, *item), State::Discarded, reason, left);
+            }
+            Fact::StepGivenUp { step, error, .. } => self.leave_all(step, State::Discarded, error, left),
+            Fact::Rerun { steps, reason, .. } => {
+                steps.iter().for_each(|step| self.leave_all(step, State::Requeued, reason, left));
+            }
+            Fact::IncidentRetried { step, item, .. }
+            | Fact::StepScheduled { step, item, .. }
+            | Fact::CompensationScheduled { step, item, .. } => {
+                self.leave(&slot(step, *item), State::Requeued, "", left);
+            }
             _ => {}
         }
     }
 
-    fn leave(&mut self, step: &str, to: State, note: &str, left: &mut dyn FnMut(Slot, State, &str)) {
-        if let Some(slot) = self.open.take(&slot(step)) {
+    fn leave(&mut self, slot: &Slot, to: State, note: &str, left: &mut dyn FnMut(Slot, State, &str)) {
+        if let Some(slot) = self.open.take(slot) {
+            left(slot, to, note);
+        }
+    }
+
+    /// A step and all its items.
+    fn leave_all(&mut self, step: &str, to: State, note: &str, left: &mut dyn FnMut(Slot, State, &str)) {
+        for slot in self.open.extract_if(.., |slot| slot.step == step) {
             left(slot, to, note);
         }
     }
 }
 
-/// Facts tell of whole steps.
-fn slot(step: &str) -> Slot {
-    Slot { step: step.to_owned(), item: None }
+fn slot(step: &str, item: Option<u32>) -> Slot {
+    Slot { step: step.to_owned(), item }
 }
 
 /// The last message of a step, in whatever direction, among the facts of its
 /// execution.
 pub(crate) fn payload_of<'f>(facts: impl Iterator<Item = &'f Fact>, of: &Slot) -> Option<&'f Arc<Json>> {
     let sent = facts.filter_map(|fact| match fact {
-        Fact::StepScheduled { step, input, .. } | Fact::CompensationScheduled { step, input, .. } => {
-            (slot(step) == *of).then_some(input)
-        }
+        Fact::StepScheduled { step, item, input, .. }
+        | Fact::CompensationScheduled { step, item, input, .. }
+        | Fact::InputEdited { step, item, input, .. } => (slot(step, *item) == *of).then_some(input),
         _ => None,
     });
     sent.last()
 }
 
 fn failure(
-    step: &str,
+    slot: &Slot,
     reason: &str,
     before: &[Fact],
     execution: &Execution,
     service_of: fn(&str) -> &str,
 ) -> Failure {
-    let index = execution.definition.index(step);
-    let state = index.and_then(|index| execution.steps.get(index));
-    let (code, back) = cause(step, before);
+    let index = execution.definition.index(&slot.step);
+    let state = index.and_then(|index| state_of(execution, index, slot.item));
+    let (code, back) = cause(slot, before);
     let call = index.and_then(|index| call_of(execution, index, back));
-    let (peer, operation) = call.map_or_else(Default::default, |call| asked(&call.target, service_of));
+    let (peer, operation) = match Standalone::of(execution) {
+        Some(task) => (format!("queues/{}", task.queue), task.kind),
+        None => call.map_or_else(Default::default, |call| asked(&call.target, service_of)),
+    };
     let error: String = reason.chars().take(MAX_ERROR).collect();
     Failure {
-        slot: slot(step),
+        slot: slot.clone(),
         definition: format!("definitions/{}", execution.definition.name),
         code: code.to_owned(),
-        template: template::of(&error),
+        template: template(&error),
         error,
         peer,
         operation,
@@ -176,13 +196,18 @@ fn failure(
 
 /// The code of the failure that led to an incident, and whether it was in taking the
 /// step back. What no attempt failed for could not be computed.
-fn cause<'f>(step: &str, before: &'f [Fact]) -> (&'f str, bool) {
-    let last = before.iter().rev().find(|fact| fact.step() == Some(step));
-    match last {
+fn cause<'f>(slot: &Slot, before: &'f [Fact]) -> (&'f str, bool) {
+    let own = |fact: &&Fact| fact.step() == Some(&slot.step) && fact.item() == slot.item;
+    match before.iter().rev().find(own) {
         Some(Fact::StepFailed { code, .. }) => (code, false),
         Some(Fact::CompensationFailed { .. }) => ("ORC-0044", true),
         _ => ("ORC-0043", false),
     }
+}
+
+fn state_of(execution: &Execution, index: usize, item: Option<u32>) -> Option<&StepState> {
+    let step = execution.steps.get(index)?;
+    item.map_or(Some(step), |item| step.items.as_ref()?.states.get(item as usize))
 }
 
 fn call_of(execution: &Execution, index: usize, back: bool) -> Option<&CallSpec> {

@@ -6,6 +6,7 @@ use crate::definitions::Definitions;
 use crate::dispatch::{Call, Task, Work};
 use crate::domain::audit::{StoredTurn, chain};
 use crate::domain::dead_letters::Letters;
+use crate::domain::standalone::{self, Standalone};
 use crate::error::Error;
 use crate::store::{ExecutionRow, Store, View};
 use probity_engine::definition::{Action, CallSpec, Target};
@@ -163,6 +164,7 @@ impl Live {
         self.chain = chain(&self.chain, &json);
         self.updated = time;
         let letters = self.letters.take(&facts, &self.execution, service_of);
+        let task = standalone::Change::of(&facts, &self.execution);
         let case = if self.is_case() { self.execution.opening.name.clone() } else { String::new() };
         let own = |of_by: Option<&str>, own: &str| of_by.unwrap_or(own).to_owned();
         Ok(StoredTurn {
@@ -178,6 +180,7 @@ impl Live {
             json,
             chain: self.chain,
             letters,
+            task,
         })
     }
 
@@ -258,17 +261,25 @@ impl Live {
                 timeout: spec.timeout,
                 order: order.id,
             }),
-            Target::Task { kind, queue } => Work::Task(Task {
-                order: order.id,
-                kind: kind.clone(),
-                queue: queue.clone(),
-                tenant: self.tenant.clone(),
-                priority: opening.priority,
-                step: spec.id.clone(),
-                input: order.input.to_string().into(),
-                key,
-                timeout: spec.timeout,
-            }),
+            Target::Task { kind, queue } => {
+                let task = Task {
+                    order: order.id,
+                    kind: kind.clone(),
+                    queue: queue.clone(),
+                    tenant: self.tenant.clone(),
+                    priority: opening.priority,
+                    step: spec.id.clone(),
+                    input: order.input.to_string().into(),
+                    key,
+                    timeout: spec.timeout,
+                    not_before: None,
+                    concurrency: None,
+                };
+                Work::Task(
+                    Standalone::of(&self.execution)
+                        .map_or(task.clone(), |asked| task.of(asked, &order.input)),
+                )
+            }
             Target::Workflow(name) => Work::Child(self.child(order.id, name, order.input, &order.key)),
         })
     }

@@ -12,6 +12,14 @@ impl Lane {
         self.parts.store.db.backend() == Backend::Sqlite
     }
 
+    /// Whether something new may be started for a tenant.
+    pub(super) fn may_start(&self, tenant: &str) -> Result<(), Error> {
+        if self.shards.is_empty() {
+            return Err(Error::Away("this replica has no shards yet".to_owned()));
+        }
+        self.parts.letters.admit(tenant)
+    }
+
     fn lease(&self) -> Micros {
         self.parts.clock.now().plus(self.ttl)
     }

@@ -2,7 +2,7 @@
 //! nothing of it. What fences a stale owner is written in [`super::ownership`].
 
 use super::row::ExecutionRow;
-use super::{Store, dead_letters};
+use super::{Store, dead_letters, tasks};
 use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use crate::sabotage::{self, Damage};
@@ -81,6 +81,7 @@ async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, 
     let rows: Vec<_> = batch.rows.iter().filter(|row| !left_out.contains(&row.id)).collect();
     upsert_rows(tx, &rows).await?;
     dead_letters::write(tx, &turns).await?;
+    tasks::write(tx, &turns).await?;
     Ok(opened)
 }
 
@@ -97,18 +98,23 @@ async fn open_all(tx: &mut Tx, batch: &Batch) -> Result<Vec<Opened>, Error> {
 }
 
 async fn open(tx: &mut Tx, batch: &Batch, opening: &Opening) -> Result<Opened, Error> {
-    let Some(scope) = &opening.scope else { return Ok(Opened::New) };
-    match idempotency::lookup(tx, scope).await {
-        Ok(None) => {
-            let now = batch.turns.first().map_or(Micros(0), |t| t.time);
-            if idempotency::try_record(tx, scope, opening.execution.0.as_bytes(), now).await? {
-                return Ok(Opened::New);
-            }
-            // Another replica took the key between the two statements.
-            found(idempotency::lookup(tx, scope).await)
-        }
-        answer => found(answer),
+    let Some(scope) = &opening.scope else {
+        let first = tasks::claim(tx, &batch.turns, opening.execution).await?;
+        return Ok(first.map_or(Opened::New, Opened::Before));
+    };
+    let known = idempotency::lookup(tx, scope).await;
+    if !matches!(known, Ok(None)) {
+        return found(known);
     }
+    let first = tasks::claim(tx, &batch.turns, opening.execution).await?;
+    let now = batch.turns.first().map_or(Micros(0), |t| t.time);
+    let execution = first.unwrap_or(opening.execution);
+    if idempotency::try_record(tx, scope, execution.0.as_bytes(), now).await? {
+        return Ok(first.map_or(Opened::New, Opened::Before));
+    }
+    // Another replica took the key between the two statements.
+    tasks::unclaim(tx, &scope.tenant, opening.execution).await?;
+    found(idempotency::lookup(tx, scope).await)
 }
 
 fn found(answer: Result<Option<Vec<u8>>, probity_storage::Error>) -> Result<Opened, Error> {
@@ -166,13 +172,4 @@ async fn upsert_rows(tx: &mut Tx, rows: &[&ExecutionRow]) -> Result<(), Error> {
     let rows: Vec<_> = rows.iter().map(|row| row.values()).collect();
     tx.execute_many(UPSERT_ROW, rows).await?;
     Ok(())
-}
-
-pub(super) fn insert(into: &str, rows: usize, columns: usize) -> String {
-    let row = |r: usize| {
-        let places: Vec<_> = (1..=columns).map(|c| format!("${}", r * columns + c)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<_> = (0..rows).map(row).collect();
-    format!("INSERT INTO {into} VALUES {}", rows.join(", "))
 }

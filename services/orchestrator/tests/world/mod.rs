@@ -1,4 +1,5 @@
 //! The orchestrator with peers of the test's own making.
+#![allow(dead_code)] // each test file uses a part
 
 use probity_orchestrator::Orchestrator;
 use probity_proto::anticorruption::{InvestigateRequest, InvestigateResponse};

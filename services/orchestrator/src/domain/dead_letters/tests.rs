@@ -21,6 +21,7 @@ name: two
 steps:
   - {id: first, task: fetch, queue: slow, retry: never, input: {page: '7'}}
   - {id: second, task: count, needs: [first], input: {n: steps.first.n}}
+  - {id: third, task: each, needs: [second], retry: never, for_each: steps.second.list, input: {of: item}}
 ";
 
 /// An execution with the letters that follow it.
@@ -62,6 +63,16 @@ impl Run {
     }
 
     fn answer(&mut self, step: usize, attempt: u32, result: Result<Json, &str>) -> Vec<Change> {
+        self.answer_item(step, None, attempt, result)
+    }
+
+    fn answer_item(
+        &mut self,
+        step: usize,
+        item: Option<u32>,
+        attempt: u32,
+        result: Result<Json, &str>,
+    ) -> Vec<Change> {
         let failed = |message: &str| CallFailure {
             code: "BUSY".into(),
             message: message.into(),
@@ -69,7 +80,7 @@ impl Run {
             retry_after: None,
         };
         let result = result.map_err(failed);
-        self.take(Event::CallEnded { step, item: None, attempt, compensation: false, result })
+        self.take(Event::CallEnded { step, item, attempt, compensation: false, result })
     }
 }
 
@@ -89,7 +100,7 @@ fn a_failure_opens_a_letter_that_says_what_was_asked_of_whom() {
     let [Change::Opened(failure)] = &changes[..] else { panic!("{changes:?}") };
     assert_eq!((failure.code.as_str(), failure.attempts), ("BUSY", 1));
     assert_eq!((failure.peer.as_str(), failure.operation.as_str()), ("queues/slow", "fetch"));
-    assert_eq!((failure.template.as_str(), &*failure.payload), ("page # is \"…\"", &json!({"page": 7})));
+    assert_eq!((failure.template.as_str(), &*failure.payload), ("page <n> is <text>", &json!({"page": 7})));
     assert_eq!(failure.definition, "definitions/two");
     assert_eq!(payload_of(run.facts.iter(), &failure.slot), Some(&failure.payload));
 }
@@ -124,4 +135,20 @@ fn a_step_that_fails_again_opens_its_letter_again() {
     run.take(Event::RetryStep { actor: "users/o".into(), step: "first".into() });
     assert_eq!(run.answer(0, 3, Ok(json!({"n": 1}))), []);
     assert_eq!(run.letters, Letters::default());
+}
+
+#[test]
+fn each_item_has_a_letter_of_its_own() {
+    let (mut run, _) = Run::begin();
+    run.answer(0, 1, Ok(json!({"n": 1})));
+    run.answer(1, 1, Ok(json!({"list": ["a", "b"]})));
+    let changes = run.answer_item(2, Some(1), 1, Err("no"));
+    let [Change::Opened(failure)] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!((failure.slot.item, &*failure.payload, failure.attempts), (Some(1), &json!({"of": "b"}), 1));
+    let edited =
+        Event::EditInput { actor: "users/o".into(), step: "third[1]".into(), input: json!({"of": "c"}) };
+    let changes = run.take(edited);
+    let [Change::Left { slot, to: State::Requeued, .. }] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!(slot.item, Some(1));
+    assert_eq!(payload_of(run.facts.iter(), slot).map(|json| json["of"].clone()), Some(json!("c")));
 }

@@ -3,9 +3,10 @@
 use super::*;
 use crate::domain::audit::StoredTurn;
 use crate::domain::dead_letters::patterns::{Patterns, Totals};
-use crate::domain::dead_letters::{Change, Failure, template};
+use crate::domain::dead_letters::{Change, Failure};
 use crate::store::OpenLetters;
 use crate::store::{Asked, Listing, MIGRATIONS, predicate};
+use probity_engine::pattern::template;
 use probity_storage::{Db, DbConfig};
 use probity_testkit::Postgres;
 use serde_json::json;
@@ -37,7 +38,7 @@ fn opened(step: &str, error: &str, payload: serde_json::Value) -> Change {
         definition: "definitions/d".into(),
         code: "BUSY".into(),
         error: error.into(),
-        template: template::of(error),
+        template: template(error),
         peer: if error.contains("intake") { "intake" } else { "queues/default" }.into(),
         operation: step.into(),
         attempts: 3,
@@ -63,6 +64,7 @@ fn turn(execution: u128, time: i64, letters: Vec<Change>) -> StoredTurn {
         json: String::new(),
         chain: [0; 32],
         letters,
+        task: None,
     }
 }
 

@@ -4,13 +4,19 @@ use super::LetterId;
 use crate::domain::audit::StoredTurn;
 use crate::domain::dead_letters::{Change, Failure, Slot, State};
 use crate::error::Error;
-use probity_storage::{Tx, Value, args};
+use probity_storage::{Tx, Value, args, row};
 use probity_types::id::ExecutionId;
 use std::collections::HashSet;
 
-/// Rows an insert carries.
-const ROWS: usize = 64;
 const COLUMNS: usize = 22;
+const UPSERT: &str = "INSERT INTO dead_letters
+    (tenant, id, execution, of_case, definition, step, item, state, code, error, template, peer, operation,
+     attempts, failures, payload, payload_bytes, created_us, opened_us, updated_us, reviewer, note)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+    ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, code = excluded.code, error = excluded.error,
+        template = excluded.template, peer = excluded.peer, operation = excluded.operation,
+        attempts = excluded.attempts, failures = dead_letters.failures + 1, payload = excluded.payload,
+        payload_bytes = excluded.payload_bytes, opened_us = excluded.opened_us, updated_us = excluded.updated_us";
 /// Largest message kept with a letter, in bytes of JSON. A larger one is read back
 /// from the journal when somebody asks for it.
 const MAX_PAYLOAD: usize = 64 << 10;
@@ -25,7 +31,7 @@ pub(crate) async fn write(tx: &mut Tx, turns: &[&StoredTurn]) -> Result<(), Erro
         for change in &turn.letters {
             match change {
                 Change::Opened(failure) => {
-                    if opened.is_full() || opened.has(turn.execution, &failure.slot) {
+                    if opened.has(turn.execution, &failure.slot) {
                         opened.flush(tx).await?;
                     }
                     opened.add(turn, failure);
@@ -44,14 +50,10 @@ pub(crate) async fn write(tx: &mut Tx, turns: &[&StoredTurn]) -> Result<(), Erro
 #[derive(Default)]
 struct Opened {
     ids: HashSet<Vec<u8>>,
-    values: Vec<Value>,
+    rows: Vec<[Value; COLUMNS]>,
 }
 
 impl Opened {
-    fn is_full(&self) -> bool {
-        self.ids.len() >= ROWS
-    }
-
     fn has(&self, execution: ExecutionId, slot: &Slot) -> bool {
         self.ids.contains(&LetterId { execution, slot: slot.clone() }.to_bytes())
     }
@@ -62,7 +64,7 @@ impl Opened {
         let size = i64::try_from(payload.len()).unwrap_or(i64::MAX);
         let kept = if payload.len() > MAX_PAYLOAD { String::new() } else { payload };
         let now = turn.time.0;
-        self.values.extend(args![
+        self.rows.push(row![
             turn.tenant.as_str(),
             id.clone(),
             format!("executions/{}", turn.execution),
@@ -90,22 +92,8 @@ impl Opened {
     }
 
     async fn flush(&mut self, tx: &mut Tx) -> Result<(), Error> {
-        if self.ids.is_empty() {
-            return Ok(());
-        }
-        let columns =
-            "dead_letters (tenant, id, execution, of_case, definition, step, item, state, code, error,
-            template, peer, operation, attempts, failures, payload, payload_bytes, created_us, opened_us,
-            updated_us, reviewer, note)";
-        let sql = crate::store::commit::insert(columns, self.ids.len(), COLUMNS)
-            + " ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state, code = excluded.code,
-                error = excluded.error, template = excluded.template, peer = excluded.peer,
-                operation = excluded.operation, attempts = excluded.attempts,
-                failures = dead_letters.failures + 1, payload = excluded.payload,
-                payload_bytes = excluded.payload_bytes, opened_us = excluded.opened_us,
-                updated_us = excluded.updated_us";
         self.ids.clear();
-        tx.execute(&sql, std::mem::take(&mut self.values)).await?;
+        tx.execute_many(UPSERT, std::mem::take(&mut self.rows)).await?;
         Ok(())
     }
 }

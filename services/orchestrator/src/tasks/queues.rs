@@ -1,0 +1,174 @@
+//! The settings and figures of queues, and which workers serve them.
+//!
+//! Settings are durable in the store; each replica reads them and gives them to its
+//! own board. Limits are therefore counted by each replica on its own.
+
+use super::{Board, Serving, State};
+use crate::store::{QueueSettings, Store};
+use parking_lot::Mutex;
+use probity_queue::scheduler::Stats;
+use probity_queue::{Policy, Standing};
+use probity_types::id::ExecutionId;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Settings that another replica changed are seen after this long.
+const READ_AGAIN: Duration = Duration::from_secs(2);
+
+/// What is known of queues beside their tasks.
+#[derive(Default)]
+pub(super) struct Queues {
+    /// By tenant and name.
+    settings: Mutex<HashMap<(String, String), QueueSettings>>,
+    workers: Mutex<HashMap<u64, Serving>>,
+    arrivals: std::sync::atomic::AtomicU64,
+}
+
+/// A queue's figures on this replica.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) stats: Stats,
+    pub(crate) workers: usize,
+}
+
+/// Where a task of its own stands on this replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In its queue.
+    Queued,
+    /// In its queue; its time has not come.
+    Delayed,
+    /// A worker has it.
+    With(String),
+}
+
+/// A worker is there as long as this is.
+pub(crate) struct Present {
+    board: Board,
+    number: u64,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.board.0.queues.workers.lock().remove(&self.number);
+    }
+}
+
+impl Queues {
+    /// Gives all settings to an empty board.
+    pub(super) fn apply_all(&self, state: &mut State) {
+        for settings in self.settings.lock().values() {
+            state.configure(settings);
+        }
+    }
+}
+
+impl State {
+    fn configure(&mut self, settings: &QueueSettings) {
+        let name = self.queue(&settings.tenant, &settings.name);
+        let configured = self.scheduler.configure(&name, settings.policy.clone());
+        let configured = configured.and_then(|()| self.scheduler.pause(&name, settings.paused));
+        if let Err(refusal) = configured {
+            tracing::error!(%refusal, queue = settings.name, "the settings of a queue cannot be applied");
+        }
+    }
+}
+
+impl Board {
+    /// Gives settings to the board where they changed.
+    pub(crate) fn configure(&self, all: Vec<QueueSettings>) {
+        let mut known = self.0.queues.settings.lock();
+        let mut state = self.0.state.lock();
+        let mut changed = false;
+        for settings in all {
+            let key = (settings.tenant.clone(), settings.name.clone());
+            if known.get(&key) != Some(&settings) {
+                state.configure(&settings);
+                known.insert(key, settings);
+                changed = true;
+            }
+        }
+        drop((state, known));
+        if changed {
+            self.0.ready.notify_waiters();
+        }
+    }
+
+    /// The settings of a queue of this tenant.
+    pub(crate) fn settings(&self, tenant: &str, name: &str) -> QueueSettings {
+        let key = (tenant.to_owned(), name.to_owned());
+        let known = self.0.queues.settings.lock().get(&key).cloned();
+        known.unwrap_or_else(|| QueueSettings {
+            tenant: key.0,
+            name: key.1,
+            paused: false,
+            policy: Policy::default(),
+        })
+    }
+
+    /// The names of the queues of a tenant: those with settings and those in use.
+    pub(crate) fn names(&self, tenant: &str) -> BTreeSet<String> {
+        let settings = self.0.queues.settings.lock();
+        let mut names: BTreeSet<String> =
+            settings.keys().filter(|(whose, _)| whose == tenant).map(|(_, name)| name.clone()).collect();
+        drop(settings);
+        let state = self.0.state.lock();
+        names.extend(
+            state.queues.iter().filter(|(_, of)| of.contains_key(tenant)).map(|(name, _)| name.clone()),
+        );
+        names
+    }
+
+    /// The figures of a queue.
+    pub(crate) fn figures(&self, tenant: &str, name: &str) -> Figures {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        let queue = state.queues.get(name).and_then(|of| of.get(tenant)).cloned();
+        // What became due since somebody took last is counted as ready.
+        state.scheduler.take(&[], 0, &"".into(), now);
+        let stats = queue.map(|queue| state.scheduler.stats(&queue, now)).unwrap_or_default();
+        drop(state);
+        let serves = |serving: &&Serving| {
+            serving.tenant.as_deref().is_none_or(|whose| whose == tenant)
+                && serving.queues.iter().any(|q| q == name)
+        };
+        Figures { stats, workers: self.0.queues.workers.lock().values().filter(serves).count() }
+    }
+
+    /// Where the open task of an execution stands; nothing when it is not on this
+    /// board.
+    pub(crate) fn place(&self, execution: ExecutionId) -> Option<Place> {
+        let state = self.0.state.lock();
+        let id = *state.of.get(&execution)?.first()?;
+        let queue = state.scheduler.queue_of(id)?;
+        Some(match state.scheduler.standing(queue, id)? {
+            Standing::Ready | Standing::Blocked => Place::Queued,
+            Standing::Delayed { .. } => Place::Delayed,
+            Standing::Leased { worker, .. } => Place::With(worker.to_string()),
+        })
+    }
+
+    /// A worker came; it is gone when the answer is dropped.
+    pub(crate) fn arrived(&self, serving: &Serving) -> Present {
+        let number = self.0.queues.arrivals.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.queues.workers.lock().insert(number, serving.clone());
+        Present { board: self.clone(), number }
+    }
+}
+
+/// Keeps the board to the settings in the store, whoever changes them, until `stop`.
+pub(crate) async fn keep_settings(board: Board, store: Store, stop: CancellationToken) {
+    loop {
+        match store.queues().await {
+            Ok(all) => board.configure(all),
+            Err(error) => {
+                tracing::warn!(%error, "the settings of the queues could not be read; trying again")
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(READ_AGAIN) => {}
+        }
+    }
+}
