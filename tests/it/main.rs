@@ -2,5 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod crash;
+mod failpoints;
+mod faults;
 mod real_input;
+mod sabotage;
+mod scale;
 mod shapes;
