@@ -32,8 +32,8 @@ const START: Duration = Duration::from_secs(60);
 const PEERS: [&str; 5] =
     ["audit-aggregator", "intake", "spam-detection", "anti-corruption", "compliance-validator"];
 /// Two steps for workers, one after the other.
-const DEFINITION: &str = "name: pair\nsteps:\n  - id: first\n    task: echo\n    input: {n: input.n}\n\
-    \x20 - id: second\n    needs: [first]\n    task: echo\n    input: {n: input.n}\noutput: {n: input.n}\n";
+const DEFINITION: &str = "name: pair\nsteps:\n  - id: first\n    task: echo\n    input: {number: input.number}\n\
+    \x20 - id: second\n    needs: [first]\n    task: echo\n    input: {number: input.number}\noutput: {number: input.number}\n";
 
 /// How an orchestrator is started.
 #[derive(Debug, Clone, Default)]
@@ -287,7 +287,7 @@ impl Doors {
     pub async fn execute_with(&self, key: &str, turn: usize, number: u64) -> Result<String, Status> {
         let request = StartExecutionRequest {
             definition: "definitions/pair".to_owned(),
-            input: format!("{{\"n\": {number}}}").into(),
+            input: format!("{{\"number\": {number}}}").into(),
             ..StartExecutionRequest::default()
         };
         let request = self.request(request, Some(key));
