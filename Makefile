@@ -8,7 +8,7 @@ CARGO ?= cargo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-cases bench-workflows load deny prerequisites
+.PHONY: help demo test check bench bench-cases bench-workflows load soak deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,7 @@ demo: ## Build, start the platform, open the samples and show them being decided
 
 test: prerequisites ## Install what tests need, run every test, then every check
 	$(CARGO) build --workspace --bins
+	$(CARGO) build -p probity-orchestrator --features trial --bin probity-orchestrator-trial
 	$(CARGO) test --workspace
 	$(CARGO) run --quiet -p xtask -- check
 
@@ -38,6 +39,11 @@ bench-cases: bench ## Whole cases of the generator's mix through the gateway (th
 load: ## Executions at a fixed rate, 1,000 in flight: acknowledgements, errors, memory
 	$(CARGO) build --release -p probity-cli -p probity-tests --bins
 	"$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
+
+soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row)
+	$(CARGO) build --release --workspace --bins
+	$(CARGO) build --release -p probity-orchestrator --features trial --bin probity-orchestrator-trial
+	$(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
 
 deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)
 	$(CARGO) deny check

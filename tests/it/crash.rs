@@ -12,7 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 const CASES: u64 = 200;
-const KILLS: u64 = 10;
+/// Kills: ten, or as `PROBITY_ROUNDS` says.
+fn kills() -> u64 {
+    std::env::var("PROBITY_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
 const CALLERS: usize = 16;
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -66,9 +70,10 @@ async fn ten_kills_amid_two_hundred_cases() {
     let (send, serving) = watch::channel(platform.client());
     let opened = Arc::new(AtomicU64::new(0));
     let opening = tokio::spawn(open_all(Load::new(11), serving, opened.clone()));
-    for kill in 0..KILLS {
+    let kills = kills();
+    for kill in 0..kills {
         // Spread over the load: each kill comes after a further share of it.
-        let share = CASES * (kill + 1) / (KILLS + 2);
+        let share = CASES * (kill + 1) / (kills + 2);
         eventually(LIMIT, async || {
             let so_far = opened.load(Ordering::SeqCst);
             if so_far >= share { Ok(()) } else { Err(so_far) }

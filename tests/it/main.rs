@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod crash;
+mod failpoints;
+mod faults;
 mod real_input;
+mod sabotage;
+mod scale;
 mod shapes;
 mod workers;

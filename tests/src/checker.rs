@@ -14,7 +14,7 @@ use std::path::Path;
 /// Everything found wrong; empty when all is well.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Cases in the journal.
+    /// Executions in the journal, those of cases among them.
     pub cases: usize,
     /// Facts in the journal.
     pub facts: usize,
@@ -73,12 +73,13 @@ pub async fn check(stores: &Stores, acknowledged: &BTreeMap<String, String>) -> 
     let mut report = Report::default();
     let orchestrator = open(&stores.orchestrator, "orchestrator").await;
     let audit = open(&stores.audit, "audit_aggregator").await;
-    let journal = journal(&orchestrator).await;
+    let journal = journal(&orchestrator, &mut report).await;
+    check_logs(&orchestrator, &mut report).await;
     report.cases = journal.len();
-    report.facts = journal.values().map(Vec::len).sum();
+    report.facts = journal.values().map(|h| h.facts.len()).sum();
     check_acknowledged(&journal, acknowledged, &mut report);
-    for (case, facts) in &journal {
-        check_case(case, facts, &mut report);
+    for (name, history) in &journal {
+        check_history(name, &history.facts, &mut report);
     }
     check_actions(&orchestrator, &mut report).await;
     check_log(&audit, &journal, &mut report).await;
@@ -92,25 +93,77 @@ async fn open(url: &str, schema: &str) -> Db {
     Db::open(&config, schema, &[]).await.expect("the store opens")
 }
 
-async fn journal(db: &Db) -> BTreeMap<String, Vec<Fact>> {
-    let sql = "SELECT case_id, first_fact, facts FROM journal ORDER BY lane, seq";
-    let mut cases: BTreeMap<String, Vec<Fact>> = BTreeMap::new();
+/// The history of one execution.
+#[derive(Default)]
+struct History {
+    facts: Vec<Fact>,
+    /// The running hash over the stored turns, as the log proves it at the end.
+    chain: [u8; 32],
+}
+
+impl History {
+    fn is_case(&self) -> bool {
+        self.facts.first().is_some_and(|f| f.kind == "case.opened")
+    }
+}
+
+/// Every execution by name, each in the order of its own facts.
+async fn journal(db: &Db, report: &mut Report) -> BTreeMap<String, History> {
+    use sha2::{Digest as _, Sha256};
+    let sql = "SELECT execution, first_fact, facts FROM journal WHERE first_fact > 0 ORDER BY execution, first_fact";
+    let mut executions: BTreeMap<Vec<u8>, History> = BTreeMap::new();
     for row in db.query(sql, args![]).await.expect("the journal is read") {
-        let case = format!("cases/case_{}", hex::encode(row.bytes(0).unwrap()));
-        let facts = cases.entry(case.clone()).or_default();
+        let id = row.bytes(0).unwrap();
+        let history = executions.entry(id.clone()).or_default();
         let first = usize::try_from(row.i64(1).unwrap()).unwrap();
-        assert_eq!(first, facts.len() + 1, "{case}: the sequence has a hole or an overlap");
-        let turn: Vec<Value> = serde_json::from_str(&row.text(2).unwrap()).expect("facts");
-        facts.extend(
+        if first != history.facts.len() + 1 {
+            report.problems.push(format!("{}: a hole or an overlap before fact {first}", hex::encode(&id)));
+        }
+        let text = row.text(2).unwrap();
+        history.chain = Sha256::new().chain_update(history.chain).chain_update(&text).finalize().into();
+        let turn: Vec<Value> = serde_json::from_str(&text).expect("facts");
+        history.facts.extend(
             turn.into_iter().map(|body| Fact { kind: body["type"].as_str().unwrap().to_owned(), body }),
         );
     }
-    cases
+    let named = |(id, history): (Vec<u8>, History)| {
+        let kind = if history.is_case() { "cases/case" } else { "executions/exec" };
+        (format!("{kind}_{}", hex::encode(id)), history)
+    };
+    executions.into_iter().map(named).collect()
+}
+
+/// Fencing: positions have no gaps, nothing follows a seal, and a log that is not
+/// open any more has one.
+async fn check_logs(db: &Db, report: &mut Report) {
+    let mut logs: BTreeMap<i64, Option<i64>> = BTreeMap::new();
+    let sql = "SELECT log, seq, first_fact FROM journal ORDER BY log, seq";
+    let mut before = (0, 0);
+    for row in db.query(sql, args![]).await.expect("the journal is read") {
+        let (log, seq, is_seal) = (row.i64(0).unwrap(), row.i64(1).unwrap(), row.i64(2).unwrap() == 0);
+        let expected = if before.0 == log { before.1 + 1 } else { 1 };
+        if seq != expected {
+            report.problems.push(format!("log {log} has {seq} where {expected} should be"));
+        }
+        if let Some(Some(sealed)) = logs.get(&log) {
+            report.problems.push(format!("log {log} was sealed at {sealed} and written to at {seq}"));
+        }
+        let seal = logs.entry(log).or_default();
+        if is_seal {
+            *seal = Some(seq);
+        }
+        before = (log, seq);
+    }
+    let open = db.query("SELECT log FROM logs WHERE sealed = 0", args![]).await.expect("logs are read");
+    let open: BTreeSet<i64> = open.iter().map(|row| row.i64(0).unwrap()).collect();
+    for (log, _) in logs.iter().filter(|(log, seal)| seal.is_none() && !open.contains(log)) {
+        report.problems.push(format!("log {log} is given up and not sealed"));
+    }
 }
 
 /// I1 and I7: every acknowledged case is there, each key has one.
 fn check_acknowledged(
-    journal: &BTreeMap<String, Vec<Fact>>,
+    journal: &BTreeMap<String, History>,
     acknowledged: &BTreeMap<String, String>,
     report: &mut Report,
 ) {
@@ -130,10 +183,12 @@ fn check_acknowledged(
 }
 
 /// I3: legal transitions, one beginning, one end, every step done at most once.
-fn check_case(case: &str, facts: &[Fact], report: &mut Report) {
+fn check_history(case: &str, facts: &[Fact], report: &mut Report) {
     let mut problem = |what: String| report.problems.push(format!("{case}: {what}"));
     let count = |kind: &str| facts.iter().filter(|f| f.kind == kind).count();
-    if facts.first().is_none_or(|f| f.kind != "case.opened") || count("case.opened") != 1 {
+    let begins = ["case.opened", "execution.started"];
+    let begun = begins.iter().map(|kind| count(kind)).sum::<usize>();
+    if facts.first().is_none_or(|f| !begins.contains(&f.kind.as_str())) || begun != 1 {
         problem("it was not opened exactly once".to_owned());
     }
     for once in ["case.decided", "execution.ended"] {
@@ -176,7 +231,7 @@ async fn check_actions(db: &Db, report: &mut Report) {
 
 /// I4: every audited fact is in the log exactly once and nothing else of a case
 /// is; indices have no holes; the tree of the leaves is the one that was signed.
-async fn check_log(db: &Db, journal: &BTreeMap<String, Vec<Fact>>, report: &mut Report) {
+async fn check_log(db: &Db, journal: &BTreeMap<String, History>, report: &mut Report) {
     let rows = db.query("SELECT idx, leaf FROM entry ORDER BY idx", args![]).await.expect("the log is read");
     report.entries = rows.len();
     let mut logged: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
@@ -188,19 +243,15 @@ async fn check_log(db: &Db, journal: &BTreeMap<String, Vec<Fact>>, report: &mut 
         }
         let leaf = row.bytes(1).unwrap();
         let entry = probity_proto::audit::Entry::decode(leaf.as_slice()).expect("an entry");
-        if entry.service == "orchestrator" && !entry.case.is_empty() {
-            let detail: Value = serde_json::from_str(&entry.detail).unwrap_or_default();
-            if let Some(sequence) = detail["sequence"].as_u64()
-                && !logged.entry(entry.case.clone()).or_default().insert(sequence)
-            {
-                report.problems.push(format!("{}: fact {sequence} is in the log twice", entry.case));
-            }
+        if let Some(name) = execution_of(&entry) {
+            check_entry(&name, &entry, journal, &mut logged, report);
         }
         leaves.push(leaf);
     }
-    for (case, facts) in journal {
+    for (case, history) in journal {
+        let facts = (1..).zip(&history.facts);
         let audited: BTreeSet<u64> =
-            (1..).zip(facts).filter(|(_, f)| is_audited(f)).map(|(n, _)| n).collect();
+            facts.filter(|(_, f)| is_audited(f, history.is_case())).map(|(n, _)| n).collect();
         let found = logged.remove(case).unwrap_or_default();
         if audited != found {
             let missing: Vec<_> = audited.difference(&found).collect();
@@ -216,9 +267,42 @@ async fn check_log(db: &Db, journal: &BTreeMap<String, Vec<Fact>>, report: &mut 
     check_root(db, &leaves, report).await;
 }
 
-fn is_audited(fact: &Fact) -> bool {
+/// The execution an entry of the orchestrator speaks of.
+fn execution_of(entry: &probity_proto::audit::Entry) -> Option<String> {
+    if entry.service != "orchestrator" {
+        return None;
+    }
+    let name = if entry.case.is_empty() { entry.subject.as_str() } else { entry.case.as_str() };
+    let parts: Vec<_> = name.splitn(3, '/').take(2).collect();
+    ["cases", "executions"].contains(parts.first()?).then(|| parts.join("/"))
+}
+
+fn check_entry(
+    name: &str,
+    entry: &probity_proto::audit::Entry,
+    journal: &BTreeMap<String, History>,
+    logged: &mut BTreeMap<String, BTreeSet<u64>>,
+    report: &mut Report,
+) {
+    let detail: Value = serde_json::from_str(&entry.detail).unwrap_or_default();
+    let Some(sequence) = detail["sequence"].as_u64() else { return };
+    if !logged.entry(name.to_owned()).or_default().insert(sequence) {
+        report.problems.push(format!("{name}: fact {sequence} is in the log twice"));
+    }
+    if entry.action == "execution.ended"
+        && let Some(history) = journal.get(name)
+        && detail["history_sha256"] != hex::encode(history.chain)
+    {
+        report.problems.push(format!("{name}: the log proves another history than the journal has"));
+    }
+}
+
+/// Of an execution without a case the log has no steps, only their hash.
+fn is_audited(fact: &Fact, of_case: bool) -> bool {
     let by_person = fact.body["actor"].is_string();
-    !UNAUDITED.contains(&fact.kind.as_str()) && (fact.kind != "step.skipped" || by_person)
+    let skipped = fact.kind == "step.skipped" && !by_person;
+    let step = fact.kind == "step.completed" && !of_case;
+    !UNAUDITED.contains(&fact.kind.as_str()) && !skipped && !step
 }
 
 /// The root of the leaves under the newest checkpoint is the one it signs.

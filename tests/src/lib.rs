@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test has nobody to hand an error to
 
 pub mod checker;
+pub mod cluster;
 pub mod load;
 pub mod sandbox;
+pub mod trial;
 pub mod workflows;
 
 pub use load::Load;
