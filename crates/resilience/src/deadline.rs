@@ -73,6 +73,11 @@ impl Deadline {
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         CURRENT.scope(self, future).await
     }
+
+    /// Runs a function with this as the current deadline.
+    fn enter<T>(self, function: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, function)
+    }
 }
 
 /// The earlier of the deadlines there are.

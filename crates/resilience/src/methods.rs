@@ -1,23 +1,65 @@
-//! What the contracts say about the shape of a method.
+//! What the contracts say about a method, looked up on every call.
 
 use probity_proto::{access, pool};
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
-static UNARY: LazyLock<HashSet<String>> = LazyLock::new(|| {
+/// What the layers ask of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Method {
+    /// One message in, one message out.
+    pub(crate) unary: bool,
+    /// It changes nothing.
+    pub(crate) read_only: bool,
+    /// Calling twice does no more than calling once.
+    pub(crate) repeatable: bool,
+}
+
+type Table = HashMap<String, Method, BuildHasherDefault<PathHasher>>;
+
+static METHODS: LazyLock<Table> = LazyLock::new(|| {
     let services = pool().services();
     let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
     methods
-        .filter(|m| !m.is_client_streaming() && !m.is_server_streaming())
-        .map(|m| access::path(&m))
+        .map(|method| {
+            let path = access::path(&method);
+            let unary = !method.is_client_streaming() && !method.is_server_streaming();
+            let access = access::method(&path).cloned().unwrap_or_default();
+            (path, Method { unary, read_only: access.read_only, repeatable: access.repeatable })
+        })
         .collect()
 });
+
+/// The method at an HTTP/2 path; `None` when it is not in the contracts.
+pub(crate) fn method(path: &str) -> Option<Method> {
+    METHODS.get(path).copied()
+}
 
 /// True for one message in, one message out. A method that is not in the
 /// contracts (health, reflection) counts as a stream, which is the shape with
 /// fewer assumptions.
 pub(crate) fn is_unary(path: &str) -> bool {
-    UNARY.contains(path)
+    method(path).is_some_and(|method| method.unary)
+}
+
+/// FNV-1a over words of eight bytes. Every call asks this table several times,
+/// and nobody can add to it, so a hash that withstands chosen keys is not needed.
+#[derive(Debug, Clone, Copy, Default)]
+struct PathHasher(u64);
+
+impl Hasher for PathHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = (self.0 ^ u64::from_le_bytes(word)).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[cfg(test)]
@@ -32,5 +74,19 @@ mod tests {
         check("/probity.orchestrator.v1.CaseService/WatchCase", false);
         check("/grpc.health.v1.Health/Watch", false);
         check("", false);
+        let check = |path: &str, read_only, repeatable| {
+            assert_eq!(method(path), Some(Method { unary: true, read_only, repeatable }), "{path}");
+        };
+        check("/probity.spam.v1.SpamService/Classify", true, true);
+        check("/probity.orchestrator.v1.CaseService/OpenCase", false, true);
+        assert_eq!(method("/probity.spam.v1.SpamService/Nothing"), None);
+    }
+
+    #[test]
+    fn paths_spread_over_the_table() {
+        use std::hash::BuildHasher as _;
+        let hash = |path: &String| METHODS.hasher().hash_one(path);
+        let hashes: std::collections::HashSet<_> = METHODS.keys().map(hash).collect();
+        assert_eq!(hashes.len(), METHODS.len());
     }
 }

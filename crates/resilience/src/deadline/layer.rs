@@ -72,9 +72,9 @@ pub struct DeadlineService<S> {
 
 impl<S> Service<Request<Body>> for DeadlineService<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>>,
     S::Error: Into<BoxError>,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = BoxError;
@@ -85,20 +85,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // The service that was polled ready is the one to call.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
         match self.layer.prepare(&mut request) {
             Err(status) => answer(&status),
-            Ok(None) => Box::pin(async move { inner.call(request).await.map_err(Into::into) }),
+            Ok(None) => {
+                let answer = self.inner.call(request);
+                Box::pin(async move { answer.await.map_err(Into::into) })
+            }
             Ok(Some(deadline)) if deadline.is_over() => answer(&exceeded()),
-            Ok(Some(deadline)) => Box::pin(deadline.scope(async move {
-                match tokio::time::timeout_at(deadline.at(), inner.call(request)).await {
-                    Ok(Ok(response)) => Ok(response.map(|body| DeadlineBody::wrap(body, deadline))),
-                    Ok(Err(error)) => Err(error.into()),
-                    Err(_) => Ok(exceeded().into_http()),
-                }
-            })),
+            Ok(Some(deadline)) => {
+                let answer = deadline.enter(|| self.inner.call(request));
+                Box::pin(deadline.scope(async move {
+                    match tokio::time::timeout_at(deadline.at(), answer).await {
+                        Ok(Ok(response)) => Ok(response.map(|body| DeadlineBody::wrap(body, deadline))),
+                        Ok(Err(error)) => Err(error.into()),
+                        Err(_) => Ok(exceeded().into_http()),
+                    }
+                }))
+            }
         }
     }
 }

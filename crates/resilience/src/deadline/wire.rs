@@ -35,6 +35,15 @@ pub fn parse_timeout(text: &str) -> Option<Duration> {
 /// never believes it has more time than the caller gives.
 #[must_use]
 pub fn format_timeout(timeout: Duration) -> String {
+    // Up to five centuries in words of the machine: this is done for every call.
+    if let Ok(nanos) = u64::try_from(timeout.as_nanos()) {
+        for (letter, unit) in UNITS {
+            let count = u64::try_from(unit).map_or(0, |unit| nanos / unit);
+            if u128::from(count) <= MOST {
+                return format!("{count}{letter}");
+            }
+        }
+    }
     let nanos = timeout.as_nanos();
     let fitting = UNITS.into_iter().find(|(_, unit)| nanos / unit <= MOST);
     let (letter, unit) = fitting.unwrap_or(UNITS[UNITS.len() - 1]);

@@ -2,7 +2,7 @@
 
 use super::{Config, Pace};
 use crate::invalid::Invalid;
-use crate::methods::is_unary;
+use crate::methods::method;
 use crate::observe::{Event, Observed};
 use crate::retry::buffer::{self, Buffered};
 use crate::retry::{ATTEMPTS_HEADER, BODY_LIMIT};
@@ -10,7 +10,7 @@ use crate::time::now;
 use futures::future::{BoxFuture, Either, select};
 use http::{HeaderValue, Request, Response};
 use parking_lot::{Mutex, RwLock};
-use probity_proto::{BoxError, access};
+use probity_proto::BoxError;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -47,7 +47,7 @@ impl HedgeLayer {
         if let Some(known) = self.0.paces.read().get(path) {
             return Some(known.clone());
         }
-        if !(access::method(path).is_some_and(|method| method.read_only) && is_unary(path)) {
+        if !method(path).is_some_and(|method| method.read_only && method.unary) {
             return None;
         }
         let new = || Arc::new(Mutex::new(Pace::new(self.0.config, now())));

@@ -2,7 +2,7 @@
 
 use super::key::MAX_KEY;
 use super::{Error, Fingerprint, Guard, Key, Store};
-use crate::methods::is_unary;
+use crate::methods::method;
 use crate::retry::BODY_LIMIT;
 use crate::retry::buffer::{self, Buffered};
 use crate::watched::{End, of_head};
@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response, request};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use probity_proto::{BoxError, access};
+use probity_proto::BoxError;
 use std::collections::HashMap;
 use std::task::{Context, Poll};
 use tonic::body::Body;
@@ -116,8 +116,8 @@ impl<S: Store> IdempotencyLayer<S> {
     fn key(&self, parts: &request::Parts) -> Result<Option<Key>, Status> {
         let path = parts.uri.path();
         let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-        let kept = access::method(path).is_some_and(|method| method.repeatable && !method.read_only);
-        let Some(tenant) = (self.tenant)(parts).filter(|_| kept && is_unary(path)) else { return Ok(None) };
+        let kept = method(path).is_some_and(|method| method.unary && method.repeatable && !method.read_only);
+        let Some(tenant) = (self.tenant)(parts).filter(|_| kept) else { return Ok(None) };
         let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
         let key = key.ok_or_else(|| {
             Status::invalid_argument(format!(

@@ -1,12 +1,12 @@
 //! The layer that measures calls.
 
 use super::Performance;
-use crate::methods::is_unary;
+use crate::methods::{is_unary, method};
 use crate::time::now;
 use crate::watched::{of_head, watch};
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
-use probity_proto::{BoxError, access};
+use probity_proto::BoxError;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -49,7 +49,7 @@ impl Measured {
 
 impl Drop for Measured {
     fn drop(&mut self) {
-        let known = access::method(self.uri.path()).is_some();
+        let known = method(self.uri.path()).is_some();
         let operation = if known { self.uri.path() } else { UNKNOWN };
         let took = now().saturating_duration_since(self.began);
         self.layer.performance.record(operation, &self.layer.provider, took, self.code == Code::Ok);

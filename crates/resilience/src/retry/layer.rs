@@ -4,14 +4,14 @@ use super::buffer::{self, Buffered};
 use super::classify::Verdict;
 use super::{Attempts, Budget, Policy, ServiceConfig, of_status_with};
 use crate::Deadline;
-use crate::deadline::{earliest, write_timeout};
-use crate::methods::is_unary;
+use crate::deadline::{GRPC_TIMEOUT, earliest, write_timeout};
+use crate::methods::method;
 use crate::observe::{Event, Observed};
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, request};
-use probity_proto::{BoxError, access};
+use probity_proto::BoxError;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -130,11 +130,9 @@ where
 }
 
 fn may_repeat(request: &Request<Body>) -> bool {
-    let path = request.uri().path();
-    let harmless = access::method(path).is_some_and(|method| {
-        method.read_only || (method.repeatable && request.headers().contains_key(IDEMPOTENCY_KEY))
-    });
-    harmless && is_unary(path)
+    let Some(method) = method(request.uri().path()) else { return false };
+    let keyed = || request.headers().contains_key(IDEMPOTENCY_KEY);
+    method.unary && (method.read_only || (method.repeatable && keyed()))
 }
 
 impl RetryLayer {
@@ -198,6 +196,9 @@ impl RetryLayer {
     fn mark(&self, headers: &mut HeaderMap, attempt: u32, deadline: Option<Deadline>) {
         if attempt > 1 {
             headers.insert(ATTEMPTS_HEADER, HeaderValue::from(attempt - 1));
+        }
+        if attempt == 1 && self.attempt_timeout.is_none() && headers.contains_key(GRPC_TIMEOUT) {
+            return; // the deadline layer has just written it
         }
         let left = deadline.map(Deadline::remaining);
         if let Some(timeout) = [left, self.attempt_timeout].into_iter().flatten().min() {
