@@ -74,6 +74,8 @@ impl Recovery {
         let mut health = HealthClient::new(self.peer.clone());
         match tokio::time::timeout(LIMIT, health.check(request)).await {
             Ok(Ok(said)) => said.into_inner().status() == ServingStatus::Serving,
+            // It has no health service, but it is there and answers.
+            Ok(Err(status)) if status.code() == tonic::Code::Unimplemented => true,
             Ok(Err(_)) | Err(_) => false,
         }
     }

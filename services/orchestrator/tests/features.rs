@@ -133,7 +133,7 @@ steps:
     concurrency: 3
     task: one
     input: {name: item, at: index}
-  - {id: sum, needs: [each], task: sum, input: {all: "steps.each.items.map(e, e.got.name)"}}
+  - {id: sum, needs: [each], task: sum, input: {all: "steps.each.map(e, e.got.name)"}}
   - {id: check, needs: [sum], task: check, input: {sum: steps.sum.got.all}}
   - {id: file, needs: [check], task: file, input: {}}
 output: {order: steps.sum.got.all}

@@ -137,6 +137,9 @@ impl ExecutionService for Platform {
 
     unasked! {
         count_executions: CountExecutionsRequest => CountExecutionsResponse;
+        decide_execution: DecideExecutionRequest => Execution;
+        delegate_approval: DelegateApprovalRequest => Execution;
+        edit_step_input: EditStepInputRequest => Execution;
         list_execution_history: ListExecutionHistoryRequest => ListHistoryResponse;
         render_execution: RenderExecutionRequest => RenderExecutionResponse;
         pause_execution: PauseExecutionRequest => Execution;
