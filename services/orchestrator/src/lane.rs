@@ -51,6 +51,9 @@ pub(crate) async fn read(store: &Store, definitions: &Definitions, id: Execution
     Live::read(store, definitions, id).await
 }
 
+/// Time for an answer that was given too early, on purpose, to leave the process.
+const EARLY: Duration = Duration::from_millis(50);
+
 /// What the lane is made of.
 pub(crate) struct Parts {
     pub(crate) store: Store,
@@ -391,6 +394,9 @@ impl Lane {
             work.answer_early();
         }
         async move {
+            if sabotage::does(Damage::AckBeforeCommit) {
+                tokio::time::sleep(EARLY).await;
+            }
             probity_failpoint::hit("lane.before_commit");
             let outcome = if batch.is_empty() { Ok(Vec::new()) } else { store.commit(batch, place).await };
             (work, outcome)

@@ -16,7 +16,13 @@ struct Row {
     env: (&'static str, &'static str),
 }
 
-const fn row(number: &'static str, fault: &'static str, runs: u64, test: &'static str, rounds: &'static str) -> Row {
+const fn row(
+    number: &'static str,
+    fault: &'static str,
+    runs: u64,
+    test: &'static str,
+    rounds: &'static str,
+) -> Row {
     Row { number, fault, runs, package: "probity-tests", test, env: ("PROBITY_ROUNDS", rounds) }
 }
 
@@ -74,7 +80,17 @@ fn run(row: &Row) -> (bool, Duration) {
     let begin = Instant::now();
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
-    command.args(["test", "--release", "-p", row.package, row.test, "--", "--nocapture", "--test-threads", "1"]);
+    command.args([
+        "test",
+        "--release",
+        "-p",
+        row.package,
+        row.test,
+        "--",
+        "--nocapture",
+        "--test-threads",
+        "1",
+    ]);
     let status = command.env(row.env.0, row.env.1).status();
     (status.is_ok_and(|status| status.success()), begin.elapsed())
 }
