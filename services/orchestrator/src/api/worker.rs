@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_moved_is_dropped_and_never_acknowledged() {
         let check = |moved: &[usize], durable: &[&str], dropped: &[&str]| {
-            let told = Told::of(["a", "b", "c"].map(Bytes::from_static).to_vec(), moved);
+            let told = Told::of(["a", "b", "c"].map(Bytes::from).to_vec(), moved);
             assert_eq!(told.durable, durable, "{moved:?}");
             assert_eq!(told.moved, dropped, "{moved:?}");
         };
