@@ -15,6 +15,7 @@ mod fork;
 mod handle;
 mod live;
 mod own;
+mod settle;
 mod work;
 
 use handle::Reply;
@@ -23,18 +24,16 @@ pub(crate) use live::Live;
 
 use crate::config::Config;
 use crate::definitions::Definitions;
-use crate::dispatch::{Child, Dispatcher, Finished, OrderId, Work as ToDo};
+use crate::dispatch::{Child, Dispatcher, Finished, OrderId};
 use crate::domain::ownership::{SHARDS, id_in, shard_of};
 use crate::error::Error;
 use crate::letters::Keeper;
 use crate::metrics::Metrics;
-use crate::sabotage::{self, Damage};
-use crate::store::{Batch, Opened, Place, Store};
-use crate::tasks::{self, Board};
-use futures::FutureExt as _;
+use crate::store::{Opened, Place, Store};
+use crate::tasks::Board;
 use futures::future::BoxFuture;
-use live::{By, Order};
-use probity_engine::{Command, Event, Fact, Turn};
+use live::By;
+use probity_engine::{Event, Fact, Turn};
 use probity_storage::Backend;
 use probity_types::id::ExecutionId;
 use probity_types::{Clock, Ctx, Micros};
@@ -44,7 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use work::{Settled, Work};
+use work::Work;
 
 /// First and longest wait before the lane is tried again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -416,112 +415,6 @@ impl Lane {
     /// How long until the next timer; `None` when there is none.
     fn next_timer(&self) -> Option<Duration> {
         self.timers.peek().map(|Reverse((at, _))| at.since(self.parts.clock.now()))
-    }
-
-    fn commit(&mut self, mut work: Work) -> Committing {
-        let ends = &self.ends;
-        let batch: Arc<Batch> = Arc::new(work.batch(&mut self.live, |id| ends.contains_key(id)));
-        let (store, place) = (self.parts.store.clone(), self.place);
-        if sabotage::does(Damage::AckBeforeCommit) {
-            work.answer_early();
-        }
-        async move {
-            probity_failpoint::hit("lane.before_commit");
-            let outcome = if batch.is_empty() { Ok(Vec::new()) } else { store.commit(batch, place).await };
-            (work, outcome)
-        }
-        .boxed()
-    }
-
-    /// A batch is stored, or lost. `next` is the one being made meanwhile.
-    fn settle(&mut self, work: Work, outcome: Result<Vec<Opened>, Error>, next: &Work) -> Result<(), Error> {
-        let opened = match outcome {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.parts.metrics.fenced.inc_by(u64::from(matches!(error, Error::Fenced)));
-                work.fail(&error.to_string());
-                return Err(error);
-            }
-        };
-        probity_failpoint::hit("lane.after_commit");
-        let Settled { turns, commands, left_out, changed, visited, ended } =
-            work.settle(opened, &self.parts.metrics);
-        probity_failpoint::hit("lane.answered");
-        let mut recall = Vec::new();
-        if !turns.is_empty() {
-            self.parts.metrics.batch.observe(turns.len() as f64);
-            self.place.after += i64::try_from(turns.len()).unwrap_or(0);
-            recall.extend(turns.iter().filter(|turn| turn.takes_back()).map(|turn| turn.execution));
-            self.parts.letters.note(&turns);
-            self.handle.committed(turns);
-        }
-        for id in &left_out {
-            self.live.remove(id);
-            self.ends.remove(id);
-        }
-        let mut tasks = Vec::new();
-        for (id, commands) in commands {
-            self.carry_out(id, commands, &mut tasks);
-        }
-        self.parts.board.offer(tasks);
-        self.inner.extend(recall.iter().flat_map(|id| self.parts.board.recall(*id)).map(tasks::recalled));
-        for (id, view) in ended {
-            for reply in self.ends.remove(&id).into_iter().flatten() {
-                let _ = reply.send(Ok(Answer::View(view.clone())));
-            }
-        }
-        for id in visited {
-            self.let_go(id, next);
-        }
-        for id in changed {
-            self.handle.changed(id);
-        }
-        self.parts.metrics.live.set(i64::try_from(self.live.len()).unwrap_or(i64::MAX));
-        Ok(())
-    }
-
-    /// An execution with nothing under way is read back when somebody asks for it.
-    /// One that ended tells the step that started it.
-    fn let_go(&mut self, id: ExecutionId, next: &Work) {
-        if next.touches(id) {
-            return;
-        }
-        let Some(live) = self.live.get(&id) else { return };
-        if live.execution.ended.is_some() {
-            self.parts.board.forget(id);
-            self.tell_parent(id);
-        }
-        let Some(live) = self.live.get(&id) else { return };
-        if !live.execution.is_active() {
-            self.live.remove(&id);
-        }
-    }
-
-    fn carry_out(&mut self, id: ExecutionId, commands: Vec<Command>, tasks: &mut Vec<crate::dispatch::Task>) {
-        for command in commands {
-            match command {
-                Command::WakeAt(at) => self.timers.push(Reverse((at, id))),
-                Command::CancelChild { step, item, .. } => self.cancel_child(id, step, item),
-                Command::Call { step, item, attempt, compensation, input, key } => {
-                    let order = OrderId { execution: id, step, item, attempt, compensation };
-                    let Some(live) = self.live.get(&id) else { continue };
-                    let work = live.work(Order { id: order, step, compensation, input, key });
-                    match work {
-                        Some(ToDo::Task(task)) => tasks.push(task),
-                        Some(ToDo::Child(child)) => self.children.push_back(child),
-                        // The same call may still be under way.
-                        Some(ToDo::Call(call)) if self.in_flight.insert(order) => {
-                            let (dispatcher, finish) = (self.parts.dispatcher.clone(), self.finish.clone());
-                            tokio::spawn(async move {
-                                let finished = dispatcher.run(call).await;
-                                let _ = finish.send(finished).await;
-                            });
-                        }
-                        Some(ToDo::Call(_)) | None => {}
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -258,3 +258,20 @@ impl WorkerService for Workers {
         Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moved_is_dropped_and_never_acknowledged() {
+        let check = |moved: &[usize], durable: &[&str], dropped: &[&str]| {
+            let told = Told::of(["a", "b", "c"].map(Bytes::from).to_vec(), moved);
+            assert_eq!(told.durable, durable, "{moved:?}");
+            assert_eq!(told.moved, dropped, "{moved:?}");
+        };
+        check(&[], &["a", "b", "c"], &[]);
+        check(&[1], &["a", "c"], &["b"]);
+        check(&[0, 1, 2], &[], &["a", "b", "c"]);
+    }
+}
