@@ -10,10 +10,16 @@ use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 use tracing::Instrument as _;
+
+/// The longest a caller is told to wait while a breaker is open. Its peer may be
+/// back long before the open time is over ([`Recovery`]), and a workflow step
+/// waits as long as it is told.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The out-bound side of one peer; the order is the stack's.
 pub(crate) fn stack(
@@ -29,10 +35,12 @@ pub(crate) fn stack(
         let (calls, recovery) = (calls.clone(), recovery.clone());
         async move {
             let response = calls.oneshot(request).await?;
-            if let Some(Refusal::BreakerOpen { .. }) = Refusal::of(&response) {
-                recovery.wake();
-            }
-            Ok(response)
+            let Some(Refusal::BreakerOpen { name, retry_after }) = Refusal::of(&response) else {
+                return Ok(response);
+            };
+            recovery.wake();
+            let (name, retry_after) = (name.clone(), (*retry_after).min(ASK_AGAIN));
+            Ok(Refusal::BreakerOpen { name, retry_after }.into_response())
         }
     }))
 }

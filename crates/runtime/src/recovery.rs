@@ -11,6 +11,7 @@ use probity_resilience::breaker::State;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -74,9 +75,9 @@ impl Recovery {
         let mut health = HealthClient::new(self.peer.clone());
         match tokio::time::timeout(LIMIT, health.check(request)).await {
             Ok(Ok(said)) => said.into_inner().status() == ServingStatus::Serving,
-            // It has no health service, but it is there and answers.
-            Ok(Err(status)) if status.code() == tonic::Code::Unimplemented => true,
-            Ok(Err(_)) | Err(_) => false,
+            // Who knows no health service is there all the same, as gRPC clients take it.
+            Ok(Err(status)) => status.code() == Code::Unimplemented,
+            Err(_) => false,
         }
     }
 }
