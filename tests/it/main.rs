@@ -1,5 +1,5 @@
 //! The whole platform under test, through its public door.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod crash;
 mod failpoints;
