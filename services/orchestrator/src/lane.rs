@@ -257,20 +257,7 @@ impl Lane {
                     let _ = deed.reply.send(Err(error));
                 }
             },
-            Message::Answers(answers) => {
-                let whose = answers.tenant.as_deref();
-                let mut moved = Vec::new();
-                for (at, (id, event)) in answers.events.into_iter().enumerate() {
-                    let own = |live: &Live| whose.is_none_or(|tenant| live.tenant == tenant);
-                    if !self.owns(id) {
-                        moved.push(at);
-                    } else if self.live.get(&id).is_some_and(own) {
-                        self.decide(id, event, None, None, work);
-                    }
-                }
-                let told = answers.acknowledge;
-                work.acknowledge(Box::new(move |durable| told(durable, &moved)));
-            }
+            Message::Answers(answers) => self.workers_answered(answers, work),
             Message::AwaitEnd { id, reply } => self.await_end(id, reply).await,
         }
     }

@@ -1,7 +1,7 @@
 //! How the lane comes by its shards, keeps them and hands them over. What to do is
 //! decided in [`crate::domain::ownership`].
 
-use super::{Backend, Error, Lane, Live, Micros};
+use super::{Answers, Backend, Error, Lane, Live, Micros, Work};
 use crate::domain::ownership::{SHARDS, shard_of};
 use crate::store::{Lease, Place};
 use probity_types::id::ExecutionId;
@@ -121,6 +121,23 @@ impl Lane {
         for reply in waiting.iter().filter_map(|id| self.ends.remove(id)).flatten() {
             let _ = reply.send(Err(Error::Away("it went to another replica".to_owned())));
         }
+    }
+
+    /// Takes answers of workers; those for executions that somebody else has now are
+    /// told apart, never acknowledged.
+    pub(super) fn workers_answered(&mut self, answers: Answers, work: &mut Work) {
+        let whose = answers.tenant.as_deref();
+        let mut moved = Vec::new();
+        for (at, (id, event)) in answers.events.into_iter().enumerate() {
+            let own = |live: &Live| whose.is_none_or(|tenant| live.tenant == tenant);
+            if !self.owns(id) {
+                moved.push(at);
+            } else if self.live.get(&id).is_some_and(own) {
+                self.decide(id, event, None, None, work);
+            }
+        }
+        let told = answers.acknowledge;
+        work.acknowledge(Box::new(move |durable| told(durable, &moved)));
     }
 
     fn refuse_waiting(&mut self) {

@@ -6,7 +6,14 @@
 //! other, none that was answered is lost, a sealed log takes nothing, and from
 //! every moment one replica alone comes by every shard and every log left to relay.
 //! Each rule of the protocol is then switched off, and the model must find out.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod database;
 mod explore;
