@@ -17,7 +17,7 @@ fn rounds() -> u64 {
 /// How manieth time it kills. What happens at the start already is let pass.
 fn count(point: &str, round: u64) -> u64 {
     match point {
-        "storage.statement" => 60 + 7 * round,
+        "storage.statement" => 24 + 7 * round,
         "storage.begun" | "storage.before_commit" | "storage.after_commit" => 8 + round,
         "own.claimed" => 1,
         _ => 2 + round % 3,
