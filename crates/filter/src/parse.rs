@@ -133,6 +133,7 @@ impl Parser<'_> {
         }
         self.scan.skip_space();
         match self.operator()? {
+            Some(_) if is_keyword(&word) => Err(self.reserved(&word, at)),
             Some(op) if is_name(&word) => self.values(&word, at, op),
             Some(_) => {
                 let text = format!("{word:?} is not the name of a field: letters, digits, _ and single dots");
@@ -143,19 +144,21 @@ impl Parser<'_> {
     }
 
     fn search(&self, word: &str, at: Span) -> Result<Expr, Error> {
-        if matches!(word.to_ascii_uppercase().as_str(), "AND" | "OR" | "NOT") {
-            let capital = word.to_ascii_uppercase();
-            let text = if capital == word {
-                format!(
-                    "{word} needs a comparison on its {} side",
-                    if word == "NOT" { "right" } else { "left and right" }
-                )
-            } else {
-                format!("write {capital} in capitals, or {word:?} in quotes to search for the word")
-            };
-            return Err(self.scan.error(at.start, at.end, text));
+        if is_keyword(&word.to_ascii_uppercase()) {
+            return Err(self.reserved(word, at));
         }
         self.scan.bare(at).map(Expr::Search)
+    }
+
+    fn reserved(&self, word: &str, at: Span) -> Error {
+        let capital = word.to_ascii_uppercase();
+        let sides = if word == "NOT" { "right" } else { "left and right" };
+        let text = if capital == word {
+            format!("{word} needs a comparison on its {sides} side")
+        } else {
+            format!("write {capital} in capitals, or {word:?} in quotes to search for the word")
+        };
+        self.scan.error(at.start, at.end, text)
     }
 
     fn operator(&mut self) -> Result<Option<Op>, Error> {
@@ -231,6 +234,11 @@ impl Parser<'_> {
 
 fn join(mut parts: Vec<Expr>, make: fn(Vec<Expr>) -> Expr) -> Expr {
     if parts.len() == 1 { parts.remove(0) } else { make(parts) }
+}
+
+/// A word that joins or negates, and so can be no field's name: `NOT!=1` would print as `NOT != 1`.
+fn is_keyword(word: &str) -> bool {
+    matches!(word, "AND" | "OR" | "NOT")
 }
 
 /// What ends a word that may be a name.
