@@ -8,7 +8,7 @@ CARGO ?= cargo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-cases bench-workflows load soak deny prerequisites
+.PHONY: help demo test check bench bench-cases bench-workflows load soak api-check deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ soak: prerequisites ## The fault matrix at full length, and a table of what came
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) build --release -p probity-orchestrator --features trial --bin probity-orchestrator-trial
 	$(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
+
+api-check: ## Schemathesis, all checks, against a platform of its own (ARGS=--max-examples=100)
+	$(CARGO) build --release -p probity-cli
+	./scripts/api-check $(ARGS)
 
 deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)
 	$(CARGO) deny check

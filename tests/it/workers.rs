@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A platform that knows the workflow, and a token for a worker that also starts
 /// executions.
-async fn platform(dir: &Path) -> (Embedded, String) {
+pub(crate) async fn platform(dir: &Path) -> (Embedded, String) {
     let platform = Embedded::start(dir).await;
     let admin = platform.client();
     let definition = RegisterDefinitionRequest { source: SCREENING.to_owned(), validate_only: false };

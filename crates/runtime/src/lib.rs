@@ -22,6 +22,7 @@ pub mod identity;
 pub mod keys;
 mod listener;
 mod metrics;
+mod patient;
 mod peers;
 mod recovery;
 mod relay;

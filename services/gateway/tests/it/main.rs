@@ -3,11 +3,13 @@
 
 mod audit;
 mod auth;
+mod catalog;
 mod fakes;
 mod grpc;
 mod limits;
 mod platform;
 mod rest;
+mod site;
 mod speed;
 mod streams;
 mod world;
