@@ -8,7 +8,7 @@ CARGO ?= cargo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-cases bench-workflows bench-queue load soak deny prerequisites
+.PHONY: help demo test check bench bench-cases bench-workflows bench-queue load soak images deploy-check deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,14 @@ soak: prerequisites ## The fault matrix at full length, and a table of what came
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) build --release -p probity-orchestrator --features trial --bin probity-orchestrator-trial
 	$(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
+
+images: ## An image for every service and one for the command line (needs docker; ENGINE=podman for another)
+	@awk '$$1 == "-" && $$2 == "name:" {print $$3} END {print "cli"}' deploy/helm/probity/files/platform.yaml | while read -r service; do \
+		$(or $(ENGINE),docker) build -f deploy/docker/Dockerfile --build-arg SERVICE=$$service \
+			--build-arg REVISION=$$(git rev-parse HEAD) -t probity-$$service . || exit 1; done
+
+deploy-check: ## Chart, mesh, alerts, dashboards, images, without a cluster (ARGS="values alerts" for some)
+	deploy/check/run $(ARGS)
 
 deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)
 	$(CARGO) deny check

@@ -24,6 +24,7 @@ pub mod keys;
 mod listener;
 mod metrics;
 mod peers;
+mod probe;
 mod recovery;
 mod relay;
 mod resilience;
