@@ -76,6 +76,7 @@ impl Service for Orchestrator {
             Dispatcher::new(setup, contracts.clone(), metrics.clone(), config.max_calls_in_flight);
         let board = Board::new(clock.clone(), metrics.clone());
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
+        setup.shows_dead_letters(Arc::new(letters::Shown(store.clone())));
         let parts = Parts {
             store: store.clone(),
             definitions: definitions.clone(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod case;
+pub(crate) mod fault;
 pub(crate) mod samples;
 pub(crate) mod show;
 pub(crate) mod token;

@@ -1,8 +1,8 @@
 //! From the command line to an exit code.
 
-use crate::args::{AuditCommand, Cli, Command, Connect, Format};
+use crate::args::{AuditCommand, Cli, Command, Connect, DevArgs, DevCommand, Format};
 use crate::client::Client;
-use crate::commands::{audit, case, samples, token, watchlist, workflow};
+use crate::commands::{audit, case, fault, samples, token, watchlist, workflow};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{demo, dev};
@@ -40,6 +40,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn command(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Dev(DevArgs { command: Some(DevCommand::Fault(group)), .. }) => {
+            fault::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
         Command::Dev(args) => dev::run(args, Output::new(Format::Table)).await,
         Command::Demo(args) => demo::run(args, Output::new(Format::Table)).await,
         Command::Case(group) => {
