@@ -42,21 +42,43 @@ pub(crate) struct Metrics {
     pub(crate) oldest_letter: IntGauge,
     /// Finished dead letters deleted after their retention.
     pub(crate) letters_purged: IntCounter,
-    /// Runs of schedules, by what became of them.
-    pub(crate) schedule_runs: IntCounterVec,
+    /// Of schedules.
+    pub(crate) schedules: ScheduleMetrics,
+}
+
+/// The metrics of schedules.
+pub(crate) struct ScheduleMetrics {
+    /// Runs, by what became of them.
+    pub(crate) runs: IntCounterVec,
     /// How late their executions started.
-    pub(crate) schedule_delay: Histogram,
+    pub(crate) delay: Histogram,
+}
+
+impl ScheduleMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let delay = HistogramOpts::new(
+            "schedule_delay_seconds",
+            "How long after its time the execution of a run started",
+        )
+        .buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0]);
+        let metrics = Self {
+            runs: counters(
+                "schedule_runs_total",
+                "Runs of schedules: started, refused by their definition, skipped for overlap, or missed",
+                "outcome",
+            )?,
+            delay: Histogram::with_opts(delay)?,
+        };
+        registry.register(Box::new(metrics.runs.clone()))?;
+        registry.register(Box::new(metrics.delay.clone()))?;
+        Ok(metrics)
+    }
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let batch = HistogramOpts::new("orchestrator_commit_turns", "Turns that shared a commit")
             .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
-        let delay = HistogramOpts::new(
-            "schedule_delay_seconds",
-            "How long after its time the execution of a run started",
-        )
-        .buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0]);
         let metrics = Self {
             opened: counters("orchestrator_cases_opened_total", "Cases opened", "kind")?,
             transitions: counters("orchestrator_case_transitions_total", "Transitions of cases", "to")?,
@@ -101,12 +123,7 @@ impl Metrics {
                 "dead_letters_purged_total",
                 "Finished dead letters deleted after their retention",
             )?,
-            schedule_runs: counters(
-                "schedule_runs_total",
-                "Runs of schedules: started, refused by their definition, skipped for overlap, or missed",
-                "outcome",
-            )?,
-            schedule_delay: Histogram::with_opts(delay)?,
+            schedules: ScheduleMetrics::new(registry)?,
         };
         registry.register(Box::new(metrics.opened.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
@@ -126,8 +143,6 @@ impl Metrics {
         registry.register(Box::new(metrics.letters.clone()))?;
         registry.register(Box::new(metrics.oldest_letter.clone()))?;
         registry.register(Box::new(metrics.letters_purged.clone()))?;
-        registry.register(Box::new(metrics.schedule_runs.clone()))?;
-        registry.register(Box::new(metrics.schedule_delay.clone()))?;
         Ok(metrics)
     }
 }

@@ -145,8 +145,8 @@ impl Runner {
         if !self.0.store.decide_schedule(commit).await? {
             return Ok(false);
         }
-        self.0.metrics.schedule_runs.with_label_values(&["missed"]).inc_by(missed.len() as u64);
-        self.0.metrics.schedule_runs.with_label_values(&["skipped"]).inc_by(skipped);
+        self.0.metrics.schedules.runs.with_label_values(&["missed"]).inc_by(missed.len() as u64);
+        self.0.metrics.schedules.runs.with_label_values(&["skipped"]).inc_by(skipped);
         let mut runs = Vec::with_capacity(fresh.len());
         for (id, _) in fresh {
             runs.extend(self.0.store.run(&before.tenant, &id).await?);
@@ -195,7 +195,7 @@ impl Runner {
         let done = match self.execution(run, kept).await {
             Ok(execution) => self.started(run, execution).await,
             Err(error) if is_final(&error) => {
-                self.0.metrics.schedule_runs.with_label_values(&["refused"]).inc();
+                self.0.metrics.schedules.runs.with_label_values(&["refused"]).inc();
                 self.ended(run, Outcome::Refused(error.to_string())).await
             }
             Err(error) => Err(error),
@@ -241,10 +241,10 @@ impl Runner {
 
     async fn started(&self, run: &RunRow, execution: ExecutionId) -> Result<(), Error> {
         if self.0.store.run_started(run, execution).await? {
-            self.0.metrics.schedule_runs.with_label_values(&["started"]).inc();
+            self.0.metrics.schedules.runs.with_label_values(&["started"]).inc();
             if !run.triggered {
                 let late = self.0.clock.now().since(run.at);
-                self.0.metrics.schedule_delay.observe(late.as_secs_f64());
+                self.0.metrics.schedules.delay.observe(late.as_secs_f64());
             }
         }
         Ok(())
