@@ -10,7 +10,6 @@ mod pages;
 mod record;
 mod watchlists;
 
-pub(crate) use dispositions::{Count, Disposed};
 pub(crate) use findings::StoredFinding;
 pub(crate) use record::Investigated;
 pub(crate) use watchlists::{Imported, StoredList};

@@ -10,6 +10,7 @@ use probity_proto::orchestrator::workflow_service_client::WorkflowServiceClient;
 use probity_proto::orchestrator::*;
 use probity_proto::time::micros;
 use probity_runtime::testing::{Harness, ctx};
+use probity_storage::{Db, DbConfig, args};
 use probity_types::Role;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -123,6 +124,34 @@ async fn every_second_has_its_execution_across_a_restart() {
     assert_eq!(output["at"], probity_types::Micros(first).to_string());
     let audited = |action: &str| world.audited.lock().unwrap().iter().any(|entry| entry.action == action);
     until(|| async { (audited("schedule.created") && audited("execution.started")).then_some(()) }).await;
+}
+
+/// The process died after an execution was started and before its run said so.
+#[tokio::test]
+async fn a_run_that_was_started_and_not_marked_finds_its_execution() {
+    let world = Arc::new(World::default());
+    let harness = started(&world).await;
+    let mut client = schedules(&harness);
+    create(&mut client, "feed", quick("@yearly")).await.unwrap();
+    let trigger = TriggerScheduleRequest { name: "schedules/feed".into(), ..Default::default() };
+    let run = client.trigger_schedule(trigger).await.unwrap().into_inner();
+    at_least(&client, "feed", "state = COMPLETED", 1).await;
+
+    let dir = harness.stop().await;
+    let file = DbConfig::sqlite(dir.join("orchestrator/orchestrator.db"));
+    let db = Db::open(&file, "orchestrator", &[]).await.unwrap();
+    let unmark = "UPDATE schedule_runs SET state = 1, execution = $1, created_us = 1";
+    let unmarked: Result<u64, probity_storage::Error> =
+        db.write(move |tx| Box::pin(async move { tx.execute(unmark, args![&[] as &[u8]]).await })).await;
+    assert_eq!(unmarked.unwrap(), 1);
+    db.close().await;
+
+    let harness = world.start(Some(dir)).await;
+    let again = at_least(&schedules(&harness), "feed", "state = COMPLETED", 1).await;
+    assert_eq!(again[0].execution, run.execution);
+    let mut executions = ExecutionServiceClient::new(as_role(&harness, "t1", Role::Operator));
+    let all = executions.list_executions(ListExecutionsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(all.executions.len(), 1);
 }
 
 #[tokio::test]

@@ -107,11 +107,16 @@ impl Schedules {
         let before = self.store.schedule(&ctx.tenant, &id).await?;
         let after = of::updated(&before, request)?;
         let target = self.target(ctx, &after).await?;
-        let (spec, note) = (of::spec(&after)?, of::note_of(&after)?);
-        let shown = Kept { spec: spec.clone(), target: target.clone(), ..before };
+        let shown = Kept { spec: of::spec(&after)?, target: target.clone(), ..before };
         let event = self.event(ctx, "schedule.updated", &shown);
         let changed = self.runner.change(&ctx.tenant, &id, &event, |kept, now| {
-            kept.changed(spec.clone(), target.clone(), note.clone(), now).map_err(|refused| wrong(&refused))
+            // What somebody else has changed meanwhile stays, unless it is what was checked.
+            let after = of::updated(kept, request)?;
+            if of::target(ctx, &after)? != target {
+                return Err(Error::Busy);
+            }
+            let (spec, note) = (of::spec(&after)?, of::note_of(&after)?);
+            kept.changed(spec, target.clone(), note, now).map_err(|refused| wrong(&refused))
         });
         Ok(of::with_times(&changed.await?, self.clock.now()))
     }
