@@ -24,6 +24,7 @@ mod lane;
 mod letters;
 mod metrics;
 mod sabotage;
+mod schedules;
 mod store;
 mod tasks;
 
@@ -31,7 +32,7 @@ pub use catalog::Contracts;
 pub use config::Config;
 pub use definitions::SHIPPED;
 
-use api::{Cases, DeadLetters, Executions, Forward, Remediation, Tasks, Workers, Workflows};
+use api::{Cases, DeadLetters, Executions, Forward, Remediation, Schedules, Tasks, Workers, Workflows};
 use definitions::Definitions;
 use dispatch::Dispatcher;
 use lane::{Lane, Parts};
@@ -41,10 +42,12 @@ use probity_proto::orchestrator::case_service_server::CaseServiceServer;
 use probity_proto::orchestrator::dead_letter_service_server::DeadLetterServiceServer;
 use probity_proto::orchestrator::execution_service_server::ExecutionServiceServer;
 use probity_proto::orchestrator::remediation_service_server::RemediationServiceServer;
+use probity_proto::orchestrator::schedule_service_server::ScheduleServiceServer;
 use probity_proto::orchestrator::task_service_server::TaskServiceServer;
 use probity_proto::orchestrator::worker_service_server::WorkerServiceServer;
 use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
 use probity_runtime::{Service, Setup};
+use schedules::Runner;
 use std::sync::Arc;
 use store::{JournalOutbox, Store};
 use tasks::Board;
@@ -55,6 +58,7 @@ pub struct Orchestrator {
     cases: Cases,
     dead_letters: DeadLetters,
     executions: Executions,
+    schedules: Schedules,
     tasks: Tasks,
     workers: Workers,
     workflows: Workflows,
@@ -84,7 +88,7 @@ impl Service for Orchestrator {
             board: board.clone(),
             letters: letters.clone(),
             clock: clock.clone(),
-            metrics,
+            metrics: metrics.clone(),
         };
         let lane = Lane::new(&config, parts);
         let handle = lane.handle();
@@ -96,6 +100,9 @@ impl Service for Orchestrator {
         setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
         setup.spawn("dead letters", |stop| letters.run(stop));
         setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
+        let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
+        let running = runner.clone();
+        setup.spawn("schedules", |stop| running.run(stop));
         let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter());
         let executions = Executions::new(
             store.clone(),
@@ -108,6 +115,7 @@ impl Service for Orchestrator {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
             dead_letters: DeadLetters::new(store.clone(), handle.clone(), contracts.clone(), clock.clone()),
             executions,
+            schedules: Schedules::new(store.clone(), definitions.clone(), runner, clock.clone()),
             tasks: Tasks::new(
                 store.clone(),
                 handle.clone(),
@@ -125,6 +133,7 @@ impl Service for Orchestrator {
         Routes::new(CaseServiceServer::new(self.cases))
             .add_service(DeadLetterServiceServer::new(self.dead_letters))
             .add_service(ExecutionServiceServer::new(self.executions))
+            .add_service(ScheduleServiceServer::new(self.schedules))
             .add_service(TaskServiceServer::new(self.tasks))
             .add_service(WorkerServiceServer::new(self.workers))
             .add_service(WorkflowServiceServer::new(self.workflows))

@@ -42,6 +42,37 @@ pub(crate) struct Metrics {
     pub(crate) oldest_letter: IntGauge,
     /// Finished dead letters deleted after their retention.
     pub(crate) letters_purged: IntCounter,
+    /// Of schedules.
+    pub(crate) schedules: ScheduleMetrics,
+}
+
+/// The metrics of schedules.
+pub(crate) struct ScheduleMetrics {
+    /// Runs, by what became of them.
+    pub(crate) runs: IntCounterVec,
+    /// How late their executions started.
+    pub(crate) delay: Histogram,
+}
+
+impl ScheduleMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let delay = HistogramOpts::new(
+            "schedule_delay_seconds",
+            "How long after its time the execution of a run started",
+        )
+        .buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0]);
+        let metrics = Self {
+            runs: counters(
+                "schedule_runs_total",
+                "Runs of schedules: started, refused by their definition, skipped for overlap, or missed",
+                "outcome",
+            )?,
+            delay: Histogram::with_opts(delay)?,
+        };
+        registry.register(Box::new(metrics.runs.clone()))?;
+        registry.register(Box::new(metrics.delay.clone()))?;
+        Ok(metrics)
+    }
 }
 
 impl Metrics {
@@ -92,6 +123,7 @@ impl Metrics {
                 "dead_letters_purged_total",
                 "Finished dead letters deleted after their retention",
             )?,
+            schedules: ScheduleMetrics::new(registry)?,
         };
         registry.register(Box::new(metrics.opened.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
