@@ -47,7 +47,7 @@ use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
 use probity_runtime::{Service, Setup};
 use std::sync::Arc;
 use store::{JournalOutbox, Store};
-use tasks::Board;
+use tasks::{Board, Shared};
 use tonic::service::Routes;
 
 /// The service.
@@ -74,7 +74,11 @@ impl Service for Orchestrator {
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let dispatcher =
             Dispatcher::new(setup, contracts.clone(), metrics.clone(), config.max_calls_in_flight);
-        let board = Board::new(clock.clone(), metrics.clone());
+        let shared = match &config.redis {
+            Some(redis) => Some(Shared::new(Arc::new(probity_queue::Redis::new(&redis.queue())?))),
+            None => None,
+        };
+        let board = Board::new(clock.clone(), metrics.clone(), shared);
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         let parts = Parts {
             store: store.clone(),
@@ -95,7 +99,12 @@ impl Service for Orchestrator {
         setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
         setup.spawn("dead letters", |stop| letters.run(stop));
         setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
-        let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter());
+        if board.is_shared() {
+            let (shared, lane) = (board.clone(), handle.clone());
+            setup.spawn("shared queue", |stop| tasks::keep_shared(shared, lane, stop));
+        }
+        let own = config.advertise.clone();
+        let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
         let executions = Executions::new(
             store.clone(),
             handle.clone(),
@@ -105,7 +114,13 @@ impl Service for Orchestrator {
         );
         Ok(Self {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
-            dead_letters: DeadLetters::new(store.clone(), handle.clone(), contracts.clone(), clock.clone()),
+            dead_letters: DeadLetters::new(
+                store.clone(),
+                handle.clone(),
+                contracts.clone(),
+                clock.clone(),
+                forward.clone(),
+            ),
             executions,
             tasks: Tasks::new(
                 store.clone(),
@@ -113,8 +128,9 @@ impl Service for Orchestrator {
                 definitions.clone(),
                 board.clone(),
                 clock.clone(),
+                forward.clone(),
             ),
-            workers: Workers::new(handle.clone(), board),
+            workers: Workers::new(handle.clone(), board, forward.clone()),
             workflows: Workflows::new(store.clone(), handle, definitions, clock.clone(), forward),
             remediation: Remediation::new(store, clock),
         })
