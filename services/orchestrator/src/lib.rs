@@ -50,7 +50,7 @@ use probity_runtime::{Service, Setup};
 use schedules::Runner;
 use std::sync::Arc;
 use store::{JournalOutbox, Store};
-use tasks::Board;
+use tasks::{Board, Shared};
 use tonic::service::Routes;
 
 /// The service.
@@ -78,7 +78,11 @@ impl Service for Orchestrator {
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let dispatcher =
             Dispatcher::new(setup, contracts.clone(), metrics.clone(), config.max_calls_in_flight);
-        let board = Board::new(clock.clone(), metrics.clone());
+        let shared = match &config.redis {
+            Some(redis) => Some(Shared::new(Arc::new(probity_queue::Redis::new(&redis.queue())?))),
+            None => None,
+        };
+        let board = Board::new(clock.clone(), metrics.clone(), shared);
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         setup.shows_dead_letters(Arc::new(letters::Shown(store.clone())));
         let parts = Parts {
@@ -103,7 +107,12 @@ impl Service for Orchestrator {
         let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
         let running = runner.clone();
         setup.spawn("schedules", |stop| running.run(stop));
-        let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter());
+        if board.is_shared() {
+            let (shared, lane) = (board.clone(), handle.clone());
+            setup.spawn("shared queue", |stop| tasks::keep_shared(shared, lane, stop));
+        }
+        let own = config.advertise.clone();
+        let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
         let executions = Executions::new(
             store.clone(),
             handle.clone(),
@@ -113,7 +122,13 @@ impl Service for Orchestrator {
         );
         Ok(Self {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
-            dead_letters: DeadLetters::new(store.clone(), handle.clone(), contracts.clone(), clock.clone()),
+            dead_letters: DeadLetters::new(
+                store.clone(),
+                handle.clone(),
+                contracts.clone(),
+                clock.clone(),
+                forward.clone(),
+            ),
             executions,
             schedules: Schedules::new(store.clone(), definitions.clone(), runner, clock.clone()),
             tasks: Tasks::new(
@@ -122,8 +137,9 @@ impl Service for Orchestrator {
                 definitions.clone(),
                 board.clone(),
                 clock.clone(),
+                forward.clone(),
             ),
-            workers: Workers::new(handle.clone(), board),
+            workers: Workers::new(handle.clone(), board, forward.clone()),
             workflows: Workflows::new(store.clone(), handle, definitions, clock.clone(), forward),
             remediation: Remediation::new(store, clock),
         })

@@ -34,6 +34,10 @@ pub(crate) struct Metrics {
     pub(crate) tasks_taken: IntCounter,
     /// Leases of tasks that expired.
     pub(crate) leases_expired: IntCounter,
+    /// Whether tasks go into the queue that replicas share.
+    pub(crate) shared_queue: IntGauge,
+    /// How often that queue had lost its memory.
+    pub(crate) shared_queue_losses: IntCounter,
     /// Shards owned.
     pub(crate) shards: IntGauge,
     /// Open dead letters, by state.
@@ -109,6 +113,14 @@ impl Metrics {
                 "orchestrator_task_leases_expired_total",
                 "Tasks whose workers gave no sign of life",
             )?,
+            shared_queue: IntGauge::new(
+                "orchestrator_shared_queue_up",
+                "1 while tasks go into the queue that replicas share; 0 when each gives out its own",
+            )?,
+            shared_queue_losses: IntCounter::new(
+                "orchestrator_shared_queue_losses_total",
+                "Times the shared queue had lost its memory and was filled again",
+            )?,
             shards: IntGauge::new("orchestrator_shards_owned", "Shards this replica owns, of 256")?,
             letters: gauges(
                 "dead_letter_queue_depth",
@@ -139,6 +151,8 @@ impl Metrics {
         {
             registry.register(Box::new(counter.clone()))?;
         }
+        registry.register(Box::new(metrics.shared_queue.clone()))?;
+        registry.register(Box::new(metrics.shared_queue_losses.clone()))?;
         registry.register(Box::new(metrics.shards.clone()))?;
         registry.register(Box::new(metrics.letters.clone()))?;
         registry.register(Box::new(metrics.oldest_letter.clone()))?;
