@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod admin;
+mod allocator;
 mod app;
 pub mod call;
 mod client;
@@ -23,6 +24,7 @@ pub mod keys;
 mod listener;
 mod metrics;
 mod peers;
+mod probe;
 mod recovery;
 mod relay;
 mod resilience;
