@@ -2,9 +2,11 @@
 //!
 //! What changes something is an RPC with a role; nothing here changes anything.
 //! `/readyz` answers for the process's own stores and drain state, never for a
-//! peer: one dead peer must not unready its callers.
+//! peer: one dead peer must not unready its callers. What goes badly while the
+//! service answers is told there and changes nothing else.
 
 use crate::server::Inbound;
+use crate::service::Degraded;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -27,6 +29,8 @@ pub(crate) struct Hosted {
     pub(crate) registry: Registry,
     pub(crate) stores: Vec<Db>,
     pub(crate) inbound: Arc<Inbound>,
+    /// What goes badly although it answers.
+    pub(crate) degraded: Option<Degraded>,
 }
 
 impl Hosted {
@@ -41,6 +45,12 @@ impl Hosted {
             }
         }
         None
+    }
+
+    /// In a word for people.
+    fn standing(&self, problem: Option<&str>) -> String {
+        let degraded = || self.degraded.as_ref()?().map(|why| format!("degraded: {why}"));
+        problem.map(str::to_owned).or_else(degraded).unwrap_or_else(|| "ready".to_owned())
     }
 }
 
@@ -74,7 +84,7 @@ async fn ready(State(process): All) -> Response {
         if problem.is_some() {
             code = StatusCode::SERVICE_UNAVAILABLE;
         }
-        services.insert(service.name.to_owned(), Value::from(problem.unwrap_or("ready")));
+        services.insert(service.name.to_owned(), Value::from(service.standing(problem)));
     }
     (code, Json(json!({ "ready": code == StatusCode::OK, "services": services }))).into_response()
 }

@@ -158,6 +158,7 @@ impl Parts {
             tasks: Vec::new(),
             stores: Vec::new(),
             relayed: false,
+            degraded: None,
         };
         let service =
             S::build(settings.own, &mut setup).await.with_context(|| format!("{} cannot start", S::NAME))?;
@@ -182,7 +183,13 @@ impl Parts {
             door: S::DOOR,
             server: settings.server,
             service: boxed,
-            hosted: Hosted { name: S::NAME, registry, stores: setup.stores, inbound },
+            hosted: Hosted {
+                name: S::NAME,
+                registry,
+                stores: setup.stores,
+                inbound,
+                degraded: setup.degraded,
+            },
         });
         Ok(())
     }

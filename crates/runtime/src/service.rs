@@ -61,6 +61,9 @@ impl Dialer {
     }
 }
 
+/// Says what goes badly.
+pub(crate) type Degraded = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// What a service is given to build itself with.
 pub struct Setup {
     pub(crate) service: &'static str,
@@ -76,6 +79,8 @@ pub struct Setup {
     pub(crate) stores: Vec<Db>,
     /// Whether what is put in the outbox of its store reaches the audit log.
     pub(crate) relayed: bool,
+    /// What goes badly, when something does.
+    pub(crate) degraded: Option<Degraded>,
 }
 
 impl Setup {
@@ -176,6 +181,12 @@ impl Setup {
     #[must_use]
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Lets `/readyz` say what goes badly while the service answers all the same. It
+    /// stays ready: calls sent elsewhere would not help.
+    pub fn degraded_by(&mut self, why: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.degraded = Some(Box::new(why));
     }
 
     /// Starts background work once every service of the process is built. It is
