@@ -7,6 +7,7 @@
 pub mod checker;
 pub mod cluster;
 pub mod load;
+pub mod peers;
 pub mod sandbox;
 pub mod trial;
 pub mod workflows;

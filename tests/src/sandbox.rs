@@ -90,7 +90,7 @@ fn client(url: &str, token: &Path) -> Client {
     Client::with_token(url, token.trim(), PATIENCE).expect("a client")
 }
 
-/// One process a service.
+/// One process a service, with mutual TLS between them.
 pub struct Separate {
     children: BTreeMap<&'static str, Child>,
     ports: BTreeMap<&'static str, u16>,
@@ -121,6 +121,7 @@ impl Separate {
         for (peer, port) in self.ports.iter().filter(|(peer, _)| **peer != name) {
             command.args(["--peer", &format!("{peer}=http://127.0.0.1:{port}")]);
         }
+        command.env("PROBITY_TLS__DEVELOPMENT", "true").env("PROBITY_HOST__DEVELOPMENT", "true");
         command.env("PROBITY_GATEWAY__ADMIN_TOKEN_FILE", self.dir.join("token"));
         if let Some(url) = self.databases.get(name) {
             let key = format!("PROBITY_{}__DATABASE__URL", name.replace('-', "_").to_uppercase());
@@ -136,6 +137,15 @@ impl Separate {
         if let Some(child) = self.children.remove(name) {
             child.kill().await;
         }
+    }
+
+    /// The process of a service.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn service(&self, name: &str) -> &Child {
+        &self.children[name]
     }
 
     /// A client with the administrator's token.

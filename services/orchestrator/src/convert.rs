@@ -2,6 +2,7 @@
 //! as it is read.
 
 pub(crate) mod dead_letters;
+pub(crate) mod schedules;
 pub(crate) mod tasks;
 
 mod view;

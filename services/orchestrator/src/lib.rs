@@ -26,6 +26,7 @@ mod letters;
 mod metrics;
 mod runnable;
 mod sabotage;
+mod schedules;
 mod store;
 mod tasks;
 
@@ -33,22 +34,24 @@ pub use catalog::Contracts;
 pub use config::Config;
 pub use definitions::SHIPPED;
 
-use api::{Cases, DeadLetters, Executions, Forward, Remediation, Tasks, Workers, Workflows};
+use api::{Cases, DeadLetters, Executions, Forward, Remediation, Schedules, Tasks, Workers, Workflows};
 use definitions::Definitions;
 use dispatch::Dispatcher;
 use gate::Gate;
-use lane::{Lane, Parts};
+use lane::{Handle, Lane, Parts};
 use letters::Keeper;
 use metrics::Metrics;
 use probity_proto::orchestrator::case_service_server::CaseServiceServer;
 use probity_proto::orchestrator::dead_letter_service_server::DeadLetterServiceServer;
 use probity_proto::orchestrator::execution_service_server::ExecutionServiceServer;
 use probity_proto::orchestrator::remediation_service_server::RemediationServiceServer;
+use probity_proto::orchestrator::schedule_service_server::ScheduleServiceServer;
 use probity_proto::orchestrator::task_service_server::TaskServiceServer;
 use probity_proto::orchestrator::worker_service_server::WorkerServiceServer;
 use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
 use probity_runtime::{Service, Setup};
 use runnable::Runnable;
+use schedules::Runner;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{JournalOutbox, Store};
@@ -60,6 +63,7 @@ pub struct Orchestrator {
     cases: Cases,
     dead_letters: DeadLetters,
     executions: Executions,
+    schedules: Schedules,
     tasks: Tasks,
     workers: Workers,
     workflows: Workflows,
@@ -83,6 +87,7 @@ impl Service for Orchestrator {
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         let runnable = Runnable::new(clock.clone(), Duration::from_millis(config.degraded_after_ms));
         watch_over(setup, &runnable, &board, &gate, &metrics);
+        setup.shows_dead_letters(Arc::new(letters::Shown(store.clone())));
         let parts = Parts {
             store: store.clone(),
             definitions: definitions.clone(),
@@ -91,7 +96,7 @@ impl Service for Orchestrator {
             letters: letters.clone(),
             runnable,
             clock: clock.clone(),
-            metrics,
+            metrics: metrics.clone(),
         };
         let lane = Lane::new(&config, parts);
         let handle = lane.handle();
@@ -103,10 +108,10 @@ impl Service for Orchestrator {
         setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
         setup.spawn("dead letters", |stop| letters.run(stop));
         setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
-        if board.is_shared() {
-            let (shared, lane) = (board.clone(), handle.clone());
-            setup.spawn("shared queue", |stop| tasks::keep_shared(shared, lane, stop));
-        }
+        let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
+        let running = runner.clone();
+        setup.spawn("schedules", |stop| running.run(stop));
+        share_tasks(setup, &board, &handle);
         let own = config.advertise.clone();
         let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
         let executions = Executions::new(
@@ -126,6 +131,7 @@ impl Service for Orchestrator {
                 forward.clone(),
             ),
             executions,
+            schedules: Schedules::new(store.clone(), definitions.clone(), runner, clock.clone()),
             tasks: Tasks::new(
                 store.clone(),
                 handle.clone(),
@@ -144,10 +150,19 @@ impl Service for Orchestrator {
         Routes::new(CaseServiceServer::new(self.cases))
             .add_service(DeadLetterServiceServer::new(self.dead_letters))
             .add_service(ExecutionServiceServer::new(self.executions))
+            .add_service(ScheduleServiceServer::new(self.schedules))
             .add_service(TaskServiceServer::new(self.tasks))
             .add_service(WorkerServiceServer::new(self.workers))
             .add_service(WorkflowServiceServer::new(self.workflows))
             .add_service(RemediationServiceServer::new(self.remediation))
+    }
+}
+
+/// Keeps the queue that replicas share, when there is one.
+fn share_tasks(setup: &mut Setup, board: &Board, lane: &Handle) {
+    if board.is_shared() {
+        let (board, lane) = (board.clone(), lane.clone());
+        setup.spawn("shared queue", |stop| tasks::keep_shared(board, lane, stop));
     }
 }
 

@@ -50,6 +50,37 @@ pub(crate) struct Metrics {
     pub(crate) oldest_letter: IntGauge,
     /// Finished dead letters deleted after their retention.
     pub(crate) letters_purged: IntCounter,
+    /// Of schedules.
+    pub(crate) schedules: ScheduleMetrics,
+}
+
+/// The metrics of schedules.
+pub(crate) struct ScheduleMetrics {
+    /// Runs, by what became of them.
+    pub(crate) runs: IntCounterVec,
+    /// How late their executions started.
+    pub(crate) delay: Histogram,
+}
+
+impl ScheduleMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let delay = HistogramOpts::new(
+            "schedule_delay_seconds",
+            "How long after its time the execution of a run started",
+        )
+        .buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0]);
+        let metrics = Self {
+            runs: counters(
+                "schedule_runs_total",
+                "Runs of schedules: started, refused by their definition, skipped for overlap, or missed",
+                "outcome",
+            )?,
+            delay: Histogram::with_opts(delay)?,
+        };
+        registry.register(Box::new(metrics.runs.clone()))?;
+        registry.register(Box::new(metrics.delay.clone()))?;
+        Ok(metrics)
+    }
 }
 
 impl Metrics {
@@ -71,13 +102,7 @@ impl Metrics {
                 "Calls that wait: for the limit of their step, of their tenant, or for a free place",
                 "for",
             )?,
-            oldest_runnable: GaugeVec::new(
-                Opts::new(
-                    "orchestrator_oldest_runnable_seconds",
-                    "How long the oldest has waited that could be done: a timer that is due, a call without a free place, a task that no worker takes",
-                ),
-                &["kind"],
-            )?,
+            oldest_runnable: oldest_runnable()?,
             batch: Histogram::with_opts(batch)?,
             unreadable: IntCounter::new(
                 "orchestrator_unreadable_cases_total",
@@ -120,6 +145,7 @@ impl Metrics {
                 "dead_letters_purged_total",
                 "Finished dead letters deleted after their retention",
             )?,
+            schedules: ScheduleMetrics::new(registry)?,
         };
         metrics.register(registry)?;
         Ok(metrics)
@@ -148,6 +174,14 @@ impl Metrics {
         registry.register(Box::new(self.oldest_runnable.clone()))?;
         registry.register(Box::new(self.batch.clone()))
     }
+}
+
+fn oldest_runnable() -> prometheus::Result<GaugeVec> {
+    let opts = Opts::new(
+        "orchestrator_oldest_runnable_seconds",
+        "How long the oldest has waited that could be done: a timer that is due, a call without a free place, a task that no worker takes",
+    );
+    GaugeVec::new(opts, &["kind"])
 }
 
 fn counters(name: &str, help: &str, label: &str) -> prometheus::Result<IntCounterVec> {
