@@ -177,11 +177,13 @@ impl Metrics {
 }
 
 fn oldest_runnable() -> prometheus::Result<GaugeVec> {
-    let opts = Opts::new(
-        "orchestrator_oldest_runnable_seconds",
-        "How long the oldest has waited that could be done: a timer that is due, a call without a free place, a task that no worker takes",
-    );
-    GaugeVec::new(opts, &["kind"])
+    GaugeVec::new(
+        Opts::new(
+            "orchestrator_oldest_runnable_seconds",
+            "How long the oldest has waited that could be done: a timer that is due, a call without a free place, a task that no worker takes",
+        ),
+        &["kind"],
+    )
 }
 
 fn counters(name: &str, help: &str, label: &str) -> prometheus::Result<IntCounterVec> {
