@@ -6,6 +6,7 @@ mod crash;
 mod failpoints;
 mod faults;
 mod real_input;
+mod redis;
 mod sabotage;
 mod scale;
 mod shapes;

@@ -8,6 +8,7 @@ pub mod chaos;
 pub mod checker;
 pub mod cluster;
 pub mod load;
+pub mod peers;
 pub mod sandbox;
 pub mod trial;
 pub mod workflows;

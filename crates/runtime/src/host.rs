@@ -111,6 +111,22 @@ impl Host {
         self.fakes.push((name, service));
     }
 
+    /// Opens every store, so that its tables are those of this release, and closes it
+    /// again. No address is listened on and no background work is begun.
+    ///
+    /// # Errors
+    /// When the configuration is wrong or a store cannot be opened or migrated.
+    pub async fn migrate(self) -> anyhow::Result<()> {
+        let mut parts = Parts::new(self.settings)?;
+        for build in self.builds {
+            build(&mut parts).await?;
+        }
+        for store in parts.built.iter().flat_map(|built| &built.hosted.stores) {
+            store.close().await;
+        }
+        Ok(())
+    }
+
     /// Builds every service, starts background work and listeners.
     ///
     /// # Errors
@@ -304,7 +320,7 @@ fn typed(text: &str) -> figment::value::Value {
     text.parse::<bool>().map_or_else(|_| text.into(), Into::into)
 }
 
-fn default_addr(name: &str, port: impl Fn(&crate::edges::ServiceEntry) -> u16) -> SocketAddr {
+pub(crate) fn default_addr(name: &str, port: impl Fn(&crate::edges::ServiceEntry) -> u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, edges().service(name).map_or(0, port)))
 }
 

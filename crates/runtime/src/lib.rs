@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod admin;
+mod allocator;
 mod app;
 pub mod call;
 mod client;
@@ -25,6 +26,7 @@ mod listener;
 mod metrics;
 pub mod monitoring;
 mod peers;
+mod probe;
 mod recovery;
 mod relay;
 mod resilience;

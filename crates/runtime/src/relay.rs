@@ -23,6 +23,10 @@ use tokio_util::sync::CancellationToken;
 const BATCH: u32 = 500;
 /// Looks again after this long even when nobody knocked.
 const IDLE: Duration = Duration::from_secs(1);
+/// At least so long from one look to the next: what is committed meanwhile goes in
+/// one batch. Each batch is a transaction of the log and one of the outbox, so a
+/// busy service would otherwise commit as often for its relay as for its callers.
+const PACE: Duration = Duration::from_millis(100);
 /// First and longest wait after a failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Time for the last batches when the process stops.
@@ -69,20 +73,24 @@ impl Relay {
         let notify = self.outbox.notify();
         let mut wait = BACKOFF.0;
         while !stop.is_cancelled() {
-            let pause = match self.drain().await {
+            let looked = tokio::time::Instant::now();
+            let (pause, knocked) = match self.drain().await {
                 Ok(()) => {
                     wait = BACKOFF.0;
-                    IDLE
+                    (IDLE, true)
                 }
                 Err(fault) => {
                     tracing::warn!(service = self.service, error = %fault, "the audit log did not take the outbox");
                     wait = (wait * 2).min(BACKOFF.1);
-                    wait
+                    (wait, false)
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = notify.notified(), if pause == IDLE => {}
+                () = async {
+                    notify.notified().await;
+                    tokio::time::sleep_until(looked + PACE).await;
+                }, if knocked => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }

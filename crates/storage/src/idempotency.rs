@@ -4,7 +4,7 @@
 //! sent again after an unknown outcome gets the first answer and has no second
 //! effect. How long records live is the owner's choice: see [`purge`].
 
-use crate::{Db, Error, Tx, args};
+use crate::{Db, Error, Tx, args, row};
 use probity_types::Micros;
 
 /// Rows deleted in one transaction.
@@ -38,16 +38,26 @@ pub async fn lookup(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<u8>>, Error
     row.bytes(1).map(Some)
 }
 
-/// Stores the answer of this request, unless another process has carried it out in
-/// the meantime; answers whether it did. After `false`, [`lookup`] finds the other's.
+/// Stores the answers of many requests in one trip, passing over those whose key is
+/// taken, by an earlier request or by one before it in the list. Answers whether
+/// none was: only after `false` does [`lookup`] tell more than is known already.
 ///
 /// # Errors
 /// When the store is away.
-pub async fn try_record(tx: &mut Tx, scope: &Scope, response: &[u8], now: Micros) -> Result<bool, Error> {
+pub async fn try_record_all<'a, I>(tx: &mut Tx, requests: I, now: Micros) -> Result<bool, Error>
+where
+    I: IntoIterator<Item = (&'a Scope, &'a [u8])>,
+{
     let sql = "INSERT INTO probity_idempotency (tenant, operation, key, body_sha256, response, created_us)
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
-    let row = args![&scope.tenant, scope.operation, &scope.key, &scope.body_sha256, response, now];
-    Ok(tx.execute(sql, row).await? == 1)
+    let rows: Vec<_> = requests
+        .into_iter()
+        .map(|(scope, response)| {
+            row![&*scope.tenant, scope.operation, &*scope.key, scope.body_sha256.as_slice(), response, now]
+        })
+        .collect();
+    let asked = rows.len() as u64;
+    Ok(tx.execute_many(sql, rows).await? == asked)
 }
 
 /// Stores the answer of this request.

@@ -24,6 +24,7 @@ mod lane;
 mod letters;
 mod metrics;
 mod sabotage;
+mod schedules;
 mod store;
 mod tasks;
 
@@ -31,7 +32,7 @@ pub use catalog::Contracts;
 pub use config::Config;
 pub use definitions::SHIPPED;
 
-use api::{Cases, DeadLetters, Executions, Forward, Remediation, Tasks, Workers, Workflows};
+use api::{Cases, DeadLetters, Executions, Forward, Remediation, Schedules, Tasks, Workers, Workflows};
 use definitions::Definitions;
 use dispatch::Dispatcher;
 use lane::{Lane, Parts};
@@ -41,13 +42,15 @@ use probity_proto::orchestrator::case_service_server::CaseServiceServer;
 use probity_proto::orchestrator::dead_letter_service_server::DeadLetterServiceServer;
 use probity_proto::orchestrator::execution_service_server::ExecutionServiceServer;
 use probity_proto::orchestrator::remediation_service_server::RemediationServiceServer;
+use probity_proto::orchestrator::schedule_service_server::ScheduleServiceServer;
 use probity_proto::orchestrator::task_service_server::TaskServiceServer;
 use probity_proto::orchestrator::worker_service_server::WorkerServiceServer;
 use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
 use probity_runtime::{Service, Setup};
+use schedules::Runner;
 use std::sync::Arc;
 use store::{JournalOutbox, Store};
-use tasks::Board;
+use tasks::{Board, Shared};
 use tonic::service::Routes;
 
 /// The service.
@@ -55,6 +58,7 @@ pub struct Orchestrator {
     cases: Cases,
     dead_letters: DeadLetters,
     executions: Executions,
+    schedules: Schedules,
     tasks: Tasks,
     workers: Workers,
     workflows: Workflows,
@@ -74,7 +78,11 @@ impl Service for Orchestrator {
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let dispatcher =
             Dispatcher::new(setup, contracts.clone(), metrics.clone(), config.max_calls_in_flight);
-        let board = Board::new(clock.clone(), metrics.clone());
+        let shared = match &config.redis {
+            Some(redis) => Some(Shared::new(Arc::new(probity_queue::Redis::new(&redis.queue())?))),
+            None => None,
+        };
+        let board = Board::new(clock.clone(), metrics.clone(), shared);
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         setup.shows_dead_letters(Arc::new(letters::Shown(store.clone())));
         let parts = Parts {
@@ -84,7 +92,7 @@ impl Service for Orchestrator {
             board: board.clone(),
             letters: letters.clone(),
             clock: clock.clone(),
-            metrics,
+            metrics: metrics.clone(),
         };
         let lane = Lane::new(&config, parts);
         let handle = lane.handle();
@@ -96,7 +104,15 @@ impl Service for Orchestrator {
         setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
         setup.spawn("dead letters", |stop| letters.run(stop));
         setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
-        let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter());
+        let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
+        let running = runner.clone();
+        setup.spawn("schedules", |stop| running.run(stop));
+        if board.is_shared() {
+            let (shared, lane) = (board.clone(), handle.clone());
+            setup.spawn("shared queue", |stop| tasks::keep_shared(shared, lane, stop));
+        }
+        let own = config.advertise.clone();
+        let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
         let executions = Executions::new(
             store.clone(),
             handle.clone(),
@@ -106,16 +122,24 @@ impl Service for Orchestrator {
         );
         Ok(Self {
             cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
-            dead_letters: DeadLetters::new(store.clone(), handle.clone(), contracts.clone(), clock.clone()),
+            dead_letters: DeadLetters::new(
+                store.clone(),
+                handle.clone(),
+                contracts.clone(),
+                clock.clone(),
+                forward.clone(),
+            ),
             executions,
+            schedules: Schedules::new(store.clone(), definitions.clone(), runner, clock.clone()),
             tasks: Tasks::new(
                 store.clone(),
                 handle.clone(),
                 definitions.clone(),
                 board.clone(),
                 clock.clone(),
+                forward.clone(),
             ),
-            workers: Workers::new(handle.clone(), board),
+            workers: Workers::new(handle.clone(), board, forward.clone()),
             workflows: Workflows::new(store.clone(), handle, definitions, clock.clone(), forward),
             remediation: Remediation::new(store, clock),
         })
@@ -125,6 +149,7 @@ impl Service for Orchestrator {
         Routes::new(CaseServiceServer::new(self.cases))
             .add_service(DeadLetterServiceServer::new(self.dead_letters))
             .add_service(ExecutionServiceServer::new(self.executions))
+            .add_service(ScheduleServiceServer::new(self.schedules))
             .add_service(TaskServiceServer::new(self.tasks))
             .add_service(WorkerServiceServer::new(self.workers))
             .add_service(WorkflowServiceServer::new(self.workflows))

@@ -34,6 +34,10 @@ pub(crate) struct Metrics {
     pub(crate) tasks_taken: IntCounter,
     /// Leases of tasks that expired.
     pub(crate) leases_expired: IntCounter,
+    /// Whether tasks go into the queue that replicas share.
+    pub(crate) shared_queue: IntGauge,
+    /// How often that queue had lost its memory.
+    pub(crate) shared_queue_losses: IntCounter,
     /// Shards owned.
     pub(crate) shards: IntGauge,
     /// Open dead letters, by state.
@@ -42,6 +46,37 @@ pub(crate) struct Metrics {
     pub(crate) oldest_letter: IntGauge,
     /// Finished dead letters deleted after their retention.
     pub(crate) letters_purged: IntCounter,
+    /// Of schedules.
+    pub(crate) schedules: ScheduleMetrics,
+}
+
+/// The metrics of schedules.
+pub(crate) struct ScheduleMetrics {
+    /// Runs, by what became of them.
+    pub(crate) runs: IntCounterVec,
+    /// How late their executions started.
+    pub(crate) delay: Histogram,
+}
+
+impl ScheduleMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let delay = HistogramOpts::new(
+            "schedule_delay_seconds",
+            "How long after its time the execution of a run started",
+        )
+        .buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0]);
+        let metrics = Self {
+            runs: counters(
+                "schedule_runs_total",
+                "Runs of schedules: started, refused by their definition, skipped for overlap, or missed",
+                "outcome",
+            )?,
+            delay: Histogram::with_opts(delay)?,
+        };
+        registry.register(Box::new(metrics.runs.clone()))?;
+        registry.register(Box::new(metrics.delay.clone()))?;
+        Ok(metrics)
+    }
 }
 
 impl Metrics {
@@ -78,6 +113,14 @@ impl Metrics {
                 "orchestrator_task_leases_expired_total",
                 "Tasks whose workers gave no sign of life",
             )?,
+            shared_queue: IntGauge::new(
+                "orchestrator_shared_queue_up",
+                "1 while tasks go into the queue that replicas share; 0 when each gives out its own",
+            )?,
+            shared_queue_losses: IntCounter::new(
+                "orchestrator_shared_queue_losses_total",
+                "Times the shared queue had lost its memory and was filled again",
+            )?,
             shards: IntGauge::new("orchestrator_shards_owned", "Shards this replica owns, of 256")?,
             letters: gauges(
                 "dead_letter_queue_depth",
@@ -92,6 +135,7 @@ impl Metrics {
                 "dead_letters_purged_total",
                 "Finished dead letters deleted after their retention",
             )?,
+            schedules: ScheduleMetrics::new(registry)?,
         };
         registry.register(Box::new(metrics.opened.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
@@ -107,6 +151,8 @@ impl Metrics {
         {
             registry.register(Box::new(counter.clone()))?;
         }
+        registry.register(Box::new(metrics.shared_queue.clone()))?;
+        registry.register(Box::new(metrics.shared_queue_losses.clone()))?;
         registry.register(Box::new(metrics.shards.clone()))?;
         registry.register(Box::new(metrics.letters.clone()))?;
         registry.register(Box::new(metrics.oldest_letter.clone()))?;

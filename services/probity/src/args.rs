@@ -1,5 +1,8 @@
 //! The command line: every command, flag and environment variable.
 
+pub mod flows;
+pub mod trials;
+
 use crate::kind::Kind;
 use crate::split::Form;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -29,8 +32,19 @@ pub enum Command {
     Audit(Group<AuditCommand>),
     /// Issue tokens.
     Token(Group<TokenCommand>),
-    /// Look at and register workflow definitions.
+    /// Check, try, look at and register workflow definitions.
     Workflow(Group<WorkflowCommand>),
+    /// Start, follow and steer executions of workflows.
+    Execution(Group<flows::ExecutionCommand>),
+    /// Have executions begin by the clock.
+    Schedule(Group<flows::ScheduleCommand>),
+    /// Put tasks into queues and follow them.
+    Task(Group<flows::TaskCommand>),
+    /// Look after the queues of tasks.
+    Queue(Group<flows::QueueCommand>),
+    /// Deal with steps that failed for good.
+    #[command(name = "deadletter")]
+    DeadLetter(Group<flows::DeadLetterCommand>),
     /// Load and list watchlists.
     Watchlist(Group<WatchlistCommand>),
     /// Make sample files with known findings in them.
@@ -67,6 +81,17 @@ pub struct Connect {
     /// How to print.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
+    /// The same as --output json.
+    #[arg(long, global = true, conflicts_with = "output")]
+    pub json: bool,
+}
+
+impl Connect {
+    /// How answers are printed.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
 }
 
 /// How answers are printed.
@@ -344,11 +369,16 @@ pub enum WorkflowCommand {
         /// YAML or JSON.
         file: PathBuf,
     },
-    /// Check a definition without registering it.
-    Lint {
-        /// YAML or JSON.
-        file: PathBuf,
-    },
+    /// Tell everything that is wrong or doubtful about definitions; needs no platform.
+    Lint(trials::LintArgs),
+    /// Tell what a definition would call with which message; needs no platform.
+    DryRun(trials::TrialArgs),
+    /// Live through failures and delays on a virtual clock; needs no platform.
+    Simulate(trials::SimulateArgs),
+    /// Print the JSON Schema of definitions, for editors.
+    Schema,
+    /// Draw the graph of a definition; needs no platform.
+    Render(trials::RenderArgs),
 }
 
 /// `probity watchlist …`.

@@ -275,10 +275,10 @@ impl Live {
                     not_before: None,
                     concurrency: None,
                 };
-                Work::Task(
-                    Standalone::of(&self.execution)
-                        .map_or(task.clone(), |asked| task.of(asked, &order.input)),
-                )
+                Work::Task(match Standalone::of(&self.execution) {
+                    Some(asked) => task.of(asked, &order.input),
+                    None => task,
+                })
             }
             Target::Workflow(name) => Work::Child(self.child(order.id, name, order.input, &order.key)),
         })
