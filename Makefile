@@ -8,7 +8,7 @@ CARGO ?= cargo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-cases bench-workflows load soak api-check deny prerequisites
+.PHONY: help demo test check bench bench-cases bench-workflows bench-queue load soak images deploy-check api-check deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,18 +27,22 @@ check: ## Formatting, tidiness, layers, error pages, contracts, clippy
 	$(CARGO) run --quiet -p xtask -- check $(ARGS)
 
 bench: ## Measure cases per second and memory on this machine
-	$(CARGO) build --release -p probity-cli -p probity-tests --bins
-	"$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
+	$(CARGO) build --profile dist -p probity-cli -p probity-tests --bins
+	"$(CARGO_TARGET_DIR)/dist/bench" $(ARGS)
 
 bench-workflows: ## Our workflows and Restate's, one after the other, with the same driver (ARGS=--quick to try it)
-	$(CARGO) build --release -p probity-cli -p probity-tests --bins
-	"$(CARGO_TARGET_DIR)/release/bench-workflows" $(ARGS)
+	$(CARGO) build --profile dist -p probity-cli -p probity-tests --bins
+	"$(CARGO_TARGET_DIR)/dist/bench-workflows" $(ARGS)
+
+bench-queue: ## The task queue beside BullMQ and asynq, a backlog, timers that are due at once
+	$(CARGO) build --profile dist -p probity-cli -p probity-tests --bins
+	"$(CARGO_TARGET_DIR)/dist/bench-queue" $(ARGS)
 
 bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
 
 load: ## Executions at a fixed rate, 1,000 in flight: acknowledgements, errors, memory
-	$(CARGO) build --release -p probity-cli -p probity-tests --bins
-	"$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
+	$(CARGO) build --profile dist -p probity-cli -p probity-tests --bins
+	"$(CARGO_TARGET_DIR)/dist/bench-load" $(ARGS)
 
 soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row)
 	$(CARGO) build --release --workspace --bins
@@ -48,6 +52,14 @@ soak: prerequisites ## The fault matrix at full length, and a table of what came
 api-check: ## Schemathesis, all checks, against a platform of its own (ARGS=--max-examples=100)
 	$(CARGO) build --release -p probity-cli
 	./scripts/api-check $(ARGS)
+
+images: ## An image for every service and one for the command line (needs docker; ENGINE=podman for another)
+	@awk '$$1 == "-" && $$2 == "name:" {print $$3} END {print "cli"}' deploy/helm/probity/files/platform.yaml | while read -r service; do \
+		$(or $(ENGINE),docker) build -f deploy/docker/Dockerfile --build-arg SERVICE=$$service \
+			--build-arg REVISION=$$(git rev-parse HEAD) -t probity-$$service . || exit 1; done
+
+deploy-check: ## Chart, mesh, alerts, dashboards, images, without a cluster (ARGS="values alerts" for some)
+	deploy/check/run $(ARGS)
 
 deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)
 	$(CARGO) deny check

@@ -17,6 +17,9 @@ const FAILING: &str = "name: failing\nsteps:\n  - id: screen\n    \
     call: probity.spam.v1.SpamService/Classify\n    input: {documents: input.documents}\n    retry: never\n";
 /// The same step as a question to a person.
 const ASKING: &str = "name: asking\nsteps:\n  - id: screen\n    wait:\n      approval:\n        reason: \"'Who decides?'\"\n        required: \"1\"\n";
+/// The same step as a wait for a signal.
+const SIGNALLED: &str =
+    "name: signalled\nsteps:\n  - id: screen\n    wait: {signal: released, timeout: 1d}\n";
 /// A row of a watchlist.
 const LISTED: &str = "36,\"ACME SHELL TRADING\",-0- ,\"CUBA\",-0- ,-0- ,-0- ,-0- ,-0- ,-0- ,-0- ,-0- \n";
 
@@ -25,11 +28,16 @@ const CASE: &str = "case_01a1fd0700ff74d588c386b22dc28ceb";
 const EXECUTION: &str = "exec_01a1fd0700ff74d588c386b22dc28cec";
 const FINDING: &str = "find_01a1fd0700ff74d588c386b22dc28ced";
 const TASK: &str = "task_01a1fd0700ff74d588c386b22dc28cee";
+const SCHEDULE: &str = "schedules/nightly";
 const DOCUMENT: &str = "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9";
 
 /// Examples whose answer is the documented refusal, because of the state that
 /// what they speak of is in.
-const REFUSED: [(&str, u16); 0] = [];
+const REFUSED: [(&str, u16); 3] = [
+    ("ExecutionService_ResumeExecution", 409),
+    ("TaskService_RetryTask", 409),
+    ("TaskService_RetryTask2", 409),
+];
 
 /// A platform with something of everything.
 struct Stand {
@@ -55,7 +63,7 @@ impl Stand {
         let item = item.expect("a tender with something in it");
         stand.tender = stand.upload("application/json", item.bytes());
         stand.listed = stand.upload("text/csv", LISTED.as_bytes());
-        for source in [SCREENING, FAILING, ASKING] {
+        for source in [SCREENING, FAILING, ASKING, SIGNALLED] {
             stand.call("POST", "/v1/definitions", &json!({"source": source}));
         }
         stand
@@ -140,7 +148,14 @@ impl Stand {
             return id;
         }
         let asking = operation.ends_with("DecideExecution") || operation.ends_with("DelegateApproval");
-        self.start(if asking { "asking" } else { "screening" })
+        let signalled = operation.ends_with("SignalExecution");
+        self.start(if asking {
+            "asking"
+        } else if signalled {
+            "signalled"
+        } else {
+            "screening"
+        })
     }
 
     /// The line with the ids of what exists.
@@ -156,6 +171,13 @@ impl Stand {
         if line.contains(TASK) {
             let task = self.call("POST", "/v1/tasks", &json!({"type": "screen", "queue": "screening"}));
             line = line.replace(TASK, &last(&task["name"]));
+        }
+        if line.contains(SCHEDULE) {
+            self.made += 1;
+            let id = format!("made-{}", self.made);
+            let body = json!({"definition": "definitions/screening", "timing": "0 6 * * MON"});
+            self.call("POST", &format!("/v1/schedules?scheduleId={id}"), &body);
+            line = line.replace(SCHEDULE, &format!("schedules/{id}"));
         }
         let document = if operation.ends_with("ImportWatchlist") { &self.listed } else { &self.tender };
         line.replace(DOCUMENT, document)

@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test has nobody to hand an error to
 
+pub mod chaos;
 pub mod checker;
 pub mod cluster;
 pub mod load;
+pub mod peers;
 pub mod sandbox;
 pub mod trial;
 pub mod workflows;

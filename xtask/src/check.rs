@@ -1,6 +1,6 @@
 //! Everything that must hold before a change is handed in.
 
-use crate::{Problem, bans, buf, cli, errors, layers, links, metrics_doc, openapi, tidy};
+use crate::{Problem, bans, buf, cli, deploy, errors, layers, links, metrics_doc, openapi, tidy};
 use anyhow::{Context as _, Result};
 use std::path::Path;
 use std::process::Command;
@@ -24,13 +24,14 @@ enum Step {
 }
 
 /// The checks, quick ones first.
-const STEPS: [(&str, Step); 10] = [
+const STEPS: [(&str, Step); 11] = [
     ("fmt", Step::Cargo(&["fmt", "--all", "--check"])),
     ("tidy", Step::Rule(tidy::problems)),
     ("layers", Step::Rule(layers::problems)),
     ("bans", Step::Rule(bans::problems)),
     ("errors", Step::Rule(errors::problems)),
     ("metrics", Step::Rule(metrics_doc::problems)),
+    ("deploy", Step::Rule(deploy::problems)),
     ("links", Step::Rule(links::problems)),
     ("buf", Step::Buf),
     ("openapi", Step::OpenApi),

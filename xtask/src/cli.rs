@@ -1,7 +1,8 @@
 //! What can be asked of the tool.
 
 use crate::{
-    Problem, bans, buf, check, errors, layers, links, metrics_doc, new_service, openapi, site, tidy, tree,
+    Problem, bans, buf, check, deploy, errors, layers, links, metrics_doc, new_service, openapi, site, tidy,
+    tree,
 };
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -53,6 +54,13 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Writes what follows from the code under deploy/: the chart's list of services, the
+    /// targets of Prometheus, the dashboards.
+    Deploy {
+        /// Only say whether the files are up to date, and what alerts and dashboards lack.
+        #[arg(long)]
+        check: bool,
+    },
     /// Makes a new service that compiles, with its contract, pages and edges.
     NewService(new_service::Options),
 }
@@ -84,6 +92,8 @@ fn dispatch(args: Args) -> Result<bool> {
         Command::Site { write } => report(site::run(&root, write)),
         Command::MetricsDoc { check: true } => report(metrics_doc::problems(&root)),
         Command::MetricsDoc { check: false } => write_metrics(&root),
+        Command::Deploy { check: true } => report(deploy::problems(&root)),
+        Command::Deploy { check: false } => write_deploy(&root),
         Command::NewService(options) => new_service::run(&root, &options).map(|()| true),
     }
 }
@@ -92,6 +102,12 @@ fn write_metrics(root: &Path) -> Result<bool> {
     let count = metrics_doc::write(root)?;
     println!("docs/metrics.md: {count} metrics");
     Ok(true)
+}
+
+fn write_deploy(root: &Path) -> Result<bool> {
+    let count = deploy::write(root)?;
+    println!("deploy: {count} files");
+    report(deploy::problems(root))
 }
 
 /// Prints problems; true when there is none.

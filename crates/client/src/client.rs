@@ -11,7 +11,9 @@ use probity_proto::compliance::compliance_service_client::ComplianceServiceClien
 use probity_proto::gateway::gateway_service_client::GatewayServiceClient;
 use probity_proto::intake::intake_service_client::IntakeServiceClient;
 use probity_proto::orchestrator::case_service_client::CaseServiceClient;
+use probity_proto::orchestrator::dead_letter_service_client::DeadLetterServiceClient;
 use probity_proto::orchestrator::execution_service_client::ExecutionServiceClient;
+use probity_proto::orchestrator::task_service_client::TaskServiceClient;
 use probity_proto::orchestrator::worker_service_client::WorkerServiceClient;
 use probity_proto::orchestrator::workflow_service_client::WorkflowServiceClient;
 use probity_proto::spam::spam_service_client::SpamServiceClient;
@@ -80,6 +82,10 @@ impl Client {
         workflows: WorkflowServiceClient;
         /// Cases.
         cases: CaseServiceClient;
+        /// Tasks of their own and the queues they wait in.
+        tasks: TaskServiceClient;
+        /// What failed for good, until somebody has decided about it.
+        dead_letters: DeadLetterServiceClient;
         /// Tasks, as a [`Worker`](crate::Worker) takes them.
         work: WorkerServiceClient;
         /// Documents.

@@ -1,7 +1,7 @@
 //! The whole main of a service: flags, telemetry, host, signals.
 
 use crate::config::Settings;
-use crate::host::{Host, HostSettings};
+use crate::host::{Host, HostSettings, default_addr};
 use crate::service::Service;
 use anyhow::Context as _;
 use clap::Parser;
@@ -29,6 +29,13 @@ struct Flags {
     /// Where a peer listens, as NAME=URL; may be repeated.
     #[arg(long = "peer", value_parser = peer)]
     peers: Vec<(String, String)>,
+    /// Bring the tables of the service up to date and end; nothing is served.
+    #[arg(long)]
+    migrate: bool,
+    /// Ask the service that runs with this configuration whether it is ready, and end
+    /// with 0 if it is.
+    #[arg(long, conflicts_with = "migrate")]
+    probe: bool,
 }
 
 fn peer(text: &str) -> Result<(String, String), String> {
@@ -64,6 +71,9 @@ fn complain(name: &str, error: &anyhow::Error) {
 
 fn run<S: Service>(flags: Flags) -> anyhow::Result<bool> {
     let settings = Settings::load(flags.config.as_deref())?;
+    if flags.probe {
+        return crate::probe::is_ready(admin_addr::<S>(&flags, &settings));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -80,11 +90,19 @@ fn run<S: Service>(flags: Flags) -> anyhow::Result<bool> {
             ..HostSettings::default()
         });
         host.add::<S>();
+        if flags.migrate {
+            return host.migrate().await.map(|()| true);
+        }
         let mut running = host.start().await?;
         announce(S::NAME, running.door_addr(), running.admin_addr());
         running.wait_for_signal().await;
         Ok(running.stop().await)
     })
+}
+
+fn admin_addr<S: Service>(flags: &Flags, settings: &Settings) -> SocketAddr {
+    let chosen = flags.admin_listen.or(settings.host.admin_listen);
+    chosen.unwrap_or_else(|| default_addr(S::NAME, |service| service.admin_port))
 }
 
 #[allow(clippy::print_stdout)] // the line a supervisor or a test waits for

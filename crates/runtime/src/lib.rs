@@ -10,20 +10,24 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod admin;
+mod allocator;
 mod app;
 pub mod call;
 mod client;
 pub mod config;
-mod denials;
+pub mod denials;
 pub mod documents;
 pub mod edges;
+pub mod faults;
 mod host;
 pub mod identity;
 pub mod keys;
 mod listener;
 mod metrics;
+pub mod monitoring;
 mod patient;
 mod peers;
+mod probe;
 mod recovery;
 mod relay;
 mod resilience;
@@ -32,6 +36,7 @@ mod service;
 pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 
 pub use app::App;
 pub use call::{Call, Caller, IDEMPOTENCY_KEY, REQUEST_ID, RemoteAddr};

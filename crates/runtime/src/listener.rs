@@ -1,18 +1,20 @@
 //! The TCP side: one accept loop with every limit in one place.
 //!
-//! HTTP/1.1 and HTTP/2 without TLS on the same port (h2c). TLS between services
-//! is the mesh's, until the resilience work brings its own.
+//! HTTP/1.1 and HTTP/2 without TLS on the same port (h2c), or HTTP/2 over mutual TLS
+//! and nothing else ([`Secure`]).
 
 use crate::call::RemoteAddr;
 use crate::config::ServerConfig;
 use crate::patient::Patient;
+use crate::tls::Secure;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use probity_proto::BoxGrpcService;
+use probity_proto::{BoxError, BoxGrpcService};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +55,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     config: ServerConfig,
     service: BoxGrpcService,
+    secure: Option<Secure>,
     stop: CancellationToken,
 ) {
     let builder = Arc::new(builder(&config));
@@ -66,20 +69,18 @@ pub(crate) async fn serve(
         };
         let Some((stream, addr, place)) = accepted else { continue };
         let (builder, service, stop) = (builder.clone(), service.clone(), stop.clone());
+        let secure = secure.clone().map(|secure| (secure, Duration::from_millis(config.header_timeout_ms)));
         let age = config.max_connection_age_ms;
         connections.spawn(async move {
-            let io = TokioIo::new(Patient::new(stream, stall));
-            let connection = builder.serve_connection(io, hyper_service(service, addr));
-            tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = over(age, &stop) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended");
+            let service = hyper_service(service, addr);
+            match secure {
+                None => connection(&builder, Patient::new(stream, stall), service, over(age, &stop)).await,
+                Some((secure, limit)) => match secure.accept(stream, limit).await {
+                    Ok(stream) => {
+                        connection(&builder, Patient::new(stream, stall), service, over(age, &stop)).await;
+                    }
+                    Err(error) => tracing::info!(%addr, %error, "a connection was refused"),
+                },
             }
             drop(place);
         });
@@ -98,6 +99,33 @@ async fn over(age_ms: u64, stop: &CancellationToken) {
         return stop.cancelled().await;
     }
     let _ = tokio::time::timeout(Duration::from_millis(age_ms), stop.cancelled()).await;
+}
+
+/// Serves one connection to its end; once it is `over`, to the end of the calls
+/// under way on it.
+async fn connection<I, S>(
+    builder: &Builder<TokioExecutor>,
+    stream: I,
+    service: S,
+    over: impl Future<Output = ()>,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: hyper::service::Service<HyperRequest, Response = http::Response<Body>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+{
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = over => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
 }
 
 /// The next connection with its place among the allowed ones. An accept error
@@ -153,7 +181,7 @@ mod tests {
         let answer =
             |_: http::Request<Body>| async { Ok::<_, Infallible>(http::Response::new(Body::empty())) };
         let service = BoxGrpcService::new(tower::service_fn(answer));
-        tokio::spawn(serve(listener, config, service, stop.clone()));
+        tokio::spawn(serve(listener, config, service, None, stop.clone()));
         (TcpStream::connect(addr).await.expect("a connection"), stop)
     }
 

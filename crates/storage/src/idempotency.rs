@@ -4,7 +4,7 @@
 //! sent again after an unknown outcome gets the first answer and has no second
 //! effect. How long records live is the owner's choice: see [`purge`].
 
-use crate::{Db, Error, Tx, args};
+use crate::{Db, Error, Tx, args, row};
 use probity_types::Micros;
 
 /// Rows deleted in one transaction.
@@ -38,16 +38,26 @@ pub async fn lookup(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<u8>>, Error
     row.bytes(1).map(Some)
 }
 
-/// Stores the answer of this request, unless another process has carried it out in
-/// the meantime; answers whether it did. After `false`, [`lookup`] finds the other's.
+/// Stores the answers of many requests in one trip, passing over those whose key is
+/// taken, by an earlier request or by one before it in the list. Answers whether
+/// none was: only after `false` does [`lookup`] tell more than is known already.
 ///
 /// # Errors
 /// When the store is away.
-pub async fn try_record(tx: &mut Tx, scope: &Scope, response: &[u8], now: Micros) -> Result<bool, Error> {
+pub async fn try_record_all<'a, I>(tx: &mut Tx, requests: I, now: Micros) -> Result<bool, Error>
+where
+    I: IntoIterator<Item = (&'a Scope, &'a [u8])>,
+{
     let sql = "INSERT INTO probity_idempotency (tenant, operation, key, body_sha256, response, created_us)
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
-    let row = args![&scope.tenant, scope.operation, &scope.key, &scope.body_sha256, response, now];
-    Ok(tx.execute(sql, row).await? == 1)
+    let rows: Vec<_> = requests
+        .into_iter()
+        .map(|(scope, response)| {
+            row![&*scope.tenant, scope.operation, &*scope.key, scope.body_sha256.as_slice(), response, now]
+        })
+        .collect();
+    let asked = rows.len() as u64;
+    Ok(tx.execute_many(sql, rows).await? == asked)
 }
 
 /// Stores the answer of this request.
@@ -63,6 +73,28 @@ pub async fn record(tx: &mut Tx, scope: &Scope, response: &[u8], now: Micros) ->
         Err(Error::Unique { .. }) => Err(Error::KeyInUse { key: scope.key.clone() }),
         other => other.map(drop),
     }
+}
+
+/// Answers that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// All of them, counted up to a million.
+    pub stored: i64,
+    /// Those of them that are older than asked for.
+    pub expiring: i64,
+}
+
+/// Counts stored answers, and those made before a point in time.
+///
+/// # Errors
+/// When the store is away.
+pub async fn statistics(db: &Db, before: Option<Micros>) -> Result<Counts, Error> {
+    // Bounded: nobody who looks at the platform may make it read a whole table.
+    let sql = "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN created_us < $1 THEN 1 ELSE 0 END), 0) AS BIGINT)
+        FROM (SELECT created_us FROM probity_idempotency ORDER BY created_us LIMIT 1000000) AS counted";
+    let before = before.map_or(i64::MIN, |at| at.0);
+    let Some(row) = db.query_opt(sql, args![before]).await? else { return Ok(Counts::default()) };
+    Ok(Counts { stored: row.i64(0)?, expiring: row.i64(1)? })
 }
 
 /// Forgets the records made before a point in time; answers how many. Deletes in

@@ -2,14 +2,17 @@
 
 use crate::config::Config;
 use crate::convert::{self, Dispose, Import, Investigate};
+use crate::domain::rates::Rates;
 use crate::domain::{RULES, name};
 use crate::error::Error;
 use crate::investigate::Investigator;
+use crate::metrics::Metrics;
 use crate::screening::Screening;
 use crate::store::{Request as Keyed, Store};
 use probity_proto::anticorruption::anti_corruption_service_server::AntiCorruptionService;
 use probity_proto::anticorruption::{
-    Finding, ImportWatchlistRequest, InvestigateRequest, InvestigateResponse, ListFindingsRequest,
+    FalsePositiveRates, Finding, GetFalsePositiveRatesRequest, ImportWatchlistRequest, InvestigateRequest,
+    InvestigateResponse, ListDispositionsRequest, ListDispositionsResponse, ListFindingsRequest,
     ListFindingsResponse, ListRejectionsRequest, ListRejectionsResponse, ListRulesRequest, ListRulesResponse,
     ListWatchlistsRequest, ListWatchlistsResponse, ScreenNameRequest, ScreenNameResponse,
     SetDispositionRequest, Watchlist,
@@ -26,6 +29,7 @@ pub(crate) struct Api {
     screening: Screening,
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
 }
 
 impl Api {
@@ -35,8 +39,9 @@ impl Api {
         screening: Screening,
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
+        metrics: Metrics,
     ) -> Self {
-        Self { store, investigator, screening, config, clock }
+        Self { store, investigator, screening, config, clock, metrics }
     }
 }
 
@@ -100,7 +105,36 @@ impl AntiCorruptionService for Api {
             request.get_ref(),
         );
         let work = Dispose::try_from(request.get_ref()).map_err(status)?;
-        answer(self.store.dispose(keyed, work, self.clock.now()).await)
+        let disposition = work.disposition;
+        let disposed = self.store.dispose(keyed, work, self.clock.now()).await.map_err(status)?;
+        if let Some(rule) = &disposed.changed {
+            self.metrics.disposed(rule, disposition);
+        }
+        Ok(Response::new(disposed.finding))
+    }
+
+    async fn list_dispositions(
+        &self,
+        request: Request<ListDispositionsRequest>,
+    ) -> Result<Response<ListDispositionsResponse>, Status> {
+        let message = request.get_ref();
+        let size = page::size(message.page_size).map_err(status)?;
+        let tenant = &request.ctx()?.tenant;
+        let page = self.store.dispositions(tenant, &message.filter, &message.page_token, size).await;
+        let (dispositions, next_page_token) = page.map_err(status)?;
+        Ok(Response::new(ListDispositionsResponse { dispositions, next_page_token }))
+    }
+
+    async fn get_false_positive_rates(
+        &self,
+        request: Request<GetFalsePositiveRatesRequest>,
+    ) -> Result<Response<FalsePositiveRates>, Status> {
+        let window = convert::window(request.get_ref(), self.clock.now()).map_err(status)?;
+        let tenant = &request.ctx()?.tenant;
+        let counts = self.store.disposition_counts(tenant, window.0, window.1).await.map_err(status)?;
+        let said =
+            counts.iter().filter_map(|c| Some((c.rule.as_str(), convert::said(c.disposition)?, c.count)));
+        Ok(Response::new(convert::rates(&Rates::of(said), window)))
     }
 
     async fn list_rules(&self, _: Request<ListRulesRequest>) -> Result<Response<ListRulesResponse>, Status> {

@@ -1,14 +1,17 @@
 //! Between the contract and the domain, and the limits of requests.
 
+use crate::domain::rates::{Rates, Said, Tally};
 use crate::domain::watchlist::Hit;
 use crate::domain::{Evidence, Finding, Kind, Outcome, Rejection, Rule, Settings, Severity};
 use crate::error::Error;
 use crate::store::{StoredFinding, StoredList};
 use probity_proto::anticorruption as pb;
 use probity_proto::common;
-use probity_proto::time::timestamp;
+use probity_proto::time::{micros, timestamp};
+use probity_types::Micros;
 use probity_types::id::{CaseId, FindingId};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// Most documents of a request.
 pub(crate) const MAX_DOCUMENTS: usize = 100;
@@ -20,6 +23,9 @@ pub(crate) const MAX_SUMMARY_REJECTIONS: usize = 20;
 pub(crate) const MAX_NAME_CHARS: usize = 500;
 /// Longest note of a disposition, in characters.
 pub(crate) const MAX_NOTE_CHARS: usize = 2_000;
+/// The stretch of time that false positives are counted in when none is given.
+const USUAL_WINDOW: Duration = Duration::from_hours(24 * 30);
+const LONGEST_WINDOW: Duration = Duration::from_hours(24 * 3_660);
 /// Longest name of a watchlist.
 pub(crate) const MAX_LIST_NAME: usize = 63;
 
@@ -172,7 +178,7 @@ fn kind(number: i32) -> Result<Kind, Error> {
     }
 }
 
-fn kind_number(kind: Kind) -> i32 {
+pub(crate) fn kind_number(kind: Kind) -> i32 {
     match kind {
         Kind::Tender => common::CaseKind::Tender,
         Kind::Payment => common::CaseKind::Payment,
@@ -256,6 +262,50 @@ pub(crate) fn finding(case: CaseId, stored: &StoredFinding) -> pb::Finding {
         disposition: stored.disposition,
         disposed_by: stored.disposed_by.clone(),
         create_time: Some(timestamp(stored.created.0)),
+        disposition_note: stored.note.clone(),
+    }
+}
+
+/// What people make of flags, in the words of the domain; nothing for a number that
+/// says nothing.
+pub(crate) fn said(disposition: i32) -> Option<Said> {
+    match pb::Disposition::try_from(disposition) {
+        Ok(pb::Disposition::Confirmed) => Some(Said::Confirmed),
+        Ok(pb::Disposition::FalsePositive) => Some(Said::FalsePositive),
+        Ok(pb::Disposition::Inconclusive) => Some(Said::Inconclusive),
+        Ok(pb::Disposition::Unspecified) | Err(_) => None,
+    }
+}
+
+/// The stretch of time that is asked for.
+pub(crate) fn window(
+    request: &pb::GetFalsePositiveRatesRequest,
+    now: Micros,
+) -> Result<(Micros, Micros), Error> {
+    let until = request.until.as_ref().map_or(now, |until| Micros(micros(until)));
+    let window = request.window.map_or(Ok(USUAL_WINDOW), Duration::try_from);
+    let window = window.ok().filter(|window| !window.is_zero() && *window <= LONGEST_WINDOW);
+    let window = window.and_then(|window| i64::try_from(window.as_micros()).ok()).ok_or_else(|| {
+        Error::request("window", "must be more than nothing and at most 3,660 days, such as 2592000s")
+    })?;
+    Ok((Micros(until.0.saturating_sub(window)), until))
+}
+
+/// How often flags were wrong.
+pub(crate) fn rates(rates: &Rates, (from, until): (Micros, Micros)) -> pb::FalsePositiveRates {
+    let rate = |of: &str, tally: &Tally| pb::FalsePositiveRate {
+        of: of.to_owned(),
+        confirmed: tally.confirmed,
+        false_positives: tally.false_positives,
+        inconclusive: tally.inconclusive,
+        rate: tally.rate(),
+    };
+    pb::FalsePositiveRates {
+        from: Some(timestamp(from.0)),
+        until: Some(timestamp(until.0)),
+        total: Some(rate("", &rates.total)),
+        rules: rates.rules.iter().map(|(rule, tally)| rate(rule, tally)).collect(),
+        kinds: rates.kinds.iter().map(|(kind, tally)| rate(kind, tally)).collect(),
     }
 }
 

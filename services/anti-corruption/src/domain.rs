@@ -10,6 +10,7 @@ pub mod json;
 pub mod name;
 pub mod ocds;
 pub mod payments;
+pub mod rates;
 pub mod report;
 pub mod rules;
 pub mod settings;

@@ -67,9 +67,9 @@ impl Service for AntiCorruption {
             screening.clone(),
             Arc::clone(&config),
             setup.clock(),
-            metrics,
+            metrics.clone(),
         );
-        Ok(Self(Api::new(store, investigator, screening, config, setup.clock())))
+        Ok(Self(Api::new(store, investigator, screening, config, setup.clock(), metrics)))
     }
 
     fn routes(self) -> Routes {

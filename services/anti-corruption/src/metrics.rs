@@ -1,6 +1,8 @@
 //! Every metric of the service.
 
-use crate::domain::{Kind, Outcome};
+use crate::convert;
+use crate::domain::rates::Said;
+use crate::domain::{Kind, Outcome, rules};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ pub(crate) struct Metrics {
     screened: IntCounterVec,
     entries: IntGauge,
     imports_refused: IntCounter,
+    disposed: IntCounterVec,
 }
 
 impl Metrics {
@@ -52,7 +55,13 @@ impl Metrics {
                 "anticorruption_watchlist_imports_refused_total",
                 "Watchlists that were refused because they could not be trusted.",
             )?,
+            disposed: counters(
+                "probity_findings_disposed_total",
+                "What people said of findings, corrections among it, by rule, kind of case and disposition.",
+                &["rule", "kind", "disposition"],
+            )?,
         };
+        registry.register(Box::new(metrics.disposed.clone()))?;
         registry.register(Box::new(metrics.investigations.clone()))?;
         registry.register(Box::new(metrics.findings.clone()))?;
         registry.register(Box::new(metrics.items.clone()))?;
@@ -88,6 +97,19 @@ impl Metrics {
     /// How many entries are loaded now.
     pub(crate) fn loaded(&self, entries: usize) {
         self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+
+    /// A person said something new of a finding. What is no rule of ours any more has
+    /// one label for all, so that there are never more labels than rules.
+    pub(crate) fn disposed(&self, rule: &str, disposition: i32) {
+        let disposition = match convert::said(disposition) {
+            Some(Said::Confirmed) => "confirmed",
+            Some(Said::FalsePositive) => "false_positive",
+            Some(Said::Inconclusive) => "inconclusive",
+            None => return,
+        };
+        let (rule, kind) = rules::find(rule).map_or(("other", "other"), |rule| (rule.id, rule.kind.as_str()));
+        self.disposed.with_label_values(&[rule, kind, disposition]).inc();
     }
 
     /// A watchlist was refused.

@@ -4,6 +4,7 @@
 //! appends the audit event in one transaction. The tenant is part of every key
 //! and of every statement.
 
+mod dispositions;
 mod findings;
 mod pages;
 mod record;
@@ -21,8 +22,10 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 
 /// The tables.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "findings", sql: include_str!("../migrations/0001_findings.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "findings", sql: include_str!("../migrations/0001_findings.sql") },
+    Migration { version: 2, name: "dispositions", sql: include_str!("../migrations/0002_dispositions.sql") },
+];
 
 /// Rows of a multi-row insert: few sizes, so that statements stay prepared.
 const CHUNKS: [usize; 3] = [64, 8, 1];

@@ -172,6 +172,7 @@ async fn a_disposition_outlives_the_next_investigation() {
             store.dispose(request(tenant, None, ""), work, Micros(2_000))
         };
         let disposed = dispose("acme", finding).await.unwrap();
+        let disposed = disposed.finding;
         assert_eq!((disposed.disposition, disposed.disposed_by.as_str()), (2, "services/orchestrator"));
         assert!(matches!(dispose("other", finding).await, Err(Error::NotFound { .. })));
         assert!(matches!(dispose("acme", FindingId::new()).await, Err(Error::NotFound { .. })));
@@ -179,6 +180,63 @@ async fn a_disposition_outlives_the_next_investigation() {
         let kept = store.findings("acme", case, "", 1).await.unwrap().items.remove(0);
         assert_eq!((kept.id, kept.disposition), (finding, 2));
         assert_eq!(actions(db).await, ["findings.recorded", "finding.disposed", "findings.recorded"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_correction_keeps_what_was_said_before() {
+    on_both(async |store, db| {
+        let case = CaseId::new();
+        for tenant in ["acme", "other"] {
+            let work = investigated(case, "documents/d", three(), 0);
+            store.record(request(tenant, None, ""), work, MOST).await.unwrap();
+        }
+        let findings = store.findings("acme", case, "", 9).await.unwrap().items;
+        let dispose = async |number: usize, disposition: i32, note: &str, time: i64| {
+            let finding = findings[number].id;
+            let work = Dispose { case, finding, disposition, note: note.to_owned() };
+            let done = store.dispose(request("acme", None, ""), work, Micros(time)).await;
+            done.unwrap().changed.is_some()
+        };
+        assert!(dispose(0, 2, "a namesake", 10).await);
+        assert!(!dispose(0, 2, "a namesake", 20).await, "the same again changes nothing");
+        assert!(dispose(0, 1, "not a namesake after all", 30).await);
+        assert!(dispose(1, 2, "", 40).await);
+        assert!(dispose(2, 3, "", 50).await);
+
+        let said = async |filter: &str| {
+            let (records, next) = store.dispositions("acme", filter, "", 9).await.unwrap();
+            assert_eq!(next, "");
+            let short = |r: &pb::DispositionRecord| (r.disposition, r.previous, r.current);
+            records.iter().map(short).collect::<Vec<_>>()
+        };
+        assert_eq!(said("").await, [(3, 0, true), (2, 0, true), (1, 2, true), (2, 0, false)]);
+        assert_eq!(said("note : namesake AND current = false").await, [(2, 0, false)]);
+        let of_one = format!("finding = \"{}\"", convert::finding_name(case, findings[0].id));
+        assert_eq!(said(&of_one).await.len(), 2);
+        assert_eq!(said("kind = TENDER AND severity >= HIGH").await.len(), 2);
+        assert!(matches!(store.dispositions("acme", "colour = 1", "", 9).await, Err(Error::Request { .. })));
+
+        // Pages go on, and only with a token of this list.
+        let (first, next) = store.dispositions("acme", "", "", 3).await.unwrap();
+        let (rest, end) = store.dispositions("acme", "", &next, 3).await.unwrap();
+        assert_eq!((first.len(), rest.len(), end.as_str()), (3, 1, ""));
+        assert!(matches!(store.dispositions("acme", "", "f.1", 3).await, Err(Error::PageToken)));
+
+        let counts = async |tenant: &str, from: i64, until: i64| {
+            let counts = store.disposition_counts(tenant, Micros(from), Micros(until)).await.unwrap();
+            counts.iter().map(|c| (c.disposition, c.count)).collect::<Vec<_>>()
+        };
+        let mut all = counts("acme", 0, 99).await;
+        all.sort_unstable();
+        assert_eq!(all, [(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(counts("acme", 0, 30).await, [], "what was corrected does not count");
+        assert_eq!(counts("acme", 30, 40).await, [(1, 1)]);
+        assert_eq!(counts("other", 0, 99).await, []);
+        assert_eq!(store.dispositions("other", "", "", 9).await.unwrap().0, []);
+        let disposed = actions(db).await.iter().filter(|action| *action == "finding.disposed").count();
+        assert_eq!(disposed, 4);
     })
     .await;
 }

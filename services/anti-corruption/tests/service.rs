@@ -6,8 +6,9 @@ use probity_anti_corruption::AntiCorruption;
 use probity_proto::BoxGrpcService;
 use probity_proto::anticorruption::anti_corruption_service_client::AntiCorruptionServiceClient;
 use probity_proto::anticorruption::{
-    Disposition, ImportWatchlistRequest, InvestigateRequest, InvestigateResponse, ListFindingsRequest,
-    ListRejectionsRequest, ListRulesRequest, ListWatchlistsRequest, ScreenNameRequest, SetDispositionRequest,
+    Disposition, GetFalsePositiveRatesRequest, ImportWatchlistRequest, InvestigateRequest,
+    InvestigateResponse, ListDispositionsRequest, ListFindingsRequest, ListRejectionsRequest,
+    ListRulesRequest, ListWatchlistsRequest, ScreenNameRequest, SetDispositionRequest,
 };
 use probity_proto::common::{CaseKind, Severity};
 use probity_proto::intake::intake_service_server::{IntakeService, IntakeServiceServer};
@@ -225,6 +226,20 @@ async fn officers_dispose_and_tenants_are_apart() {
     );
     let foreign_page = foreign.list_findings(findings(case)).await.unwrap().into_inner();
     assert_eq!((foreign_page.total_size, foreign_page.findings.len()), (0, 0));
+    assert_eq!(disposed.disposition_note, "holiday");
+    // What was said can be read and counted, by this tenant alone.
+    let mut auditor = user(&harness, "acme", Role::Auditor);
+    let filter = "disposition = FALSE_POSITIVE AND current = true".to_owned();
+    let list = ListDispositionsRequest { filter, ..Default::default() };
+    let said = auditor.list_dispositions(list.clone()).await.unwrap().into_inner().dispositions;
+    assert_eq!((said.len(), &said[0].finding, said[0].note.as_str()), (1, &name, "holiday"));
+    let rates = auditor.get_false_positive_rates(GetFalsePositiveRatesRequest::default()).await;
+    let rates = rates.unwrap().into_inner();
+    assert_eq!((rates.rules[0].of.as_str(), rates.rules[0].rate), (said[0].rule.as_str(), Some(1.0)));
+    assert_eq!((rates.kinds.len(), rates.total.unwrap().false_positives), (1, 1));
+    let none = foreign.get_false_positive_rates(GetFalsePositiveRatesRequest::default()).await;
+    assert_eq!(none.unwrap().into_inner().total.unwrap().rate, None);
+    assert_eq!(foreign.list_dispositions(list).await.unwrap().into_inner().dispositions, []);
     let denied = user(&harness, "acme", Role::Auditor).set_disposition(dispose(&name)).await.unwrap_err();
     assert_eq!(fault_of(&denied).kind, FaultKind::Denied);
     harness.stop().await;

@@ -21,7 +21,6 @@ pub(crate) use backends::Backends;
 pub(crate) use refusal::title;
 pub(crate) use web::is_origin;
 
-use crate::audit;
 use crate::config::Config;
 use crate::error::Error;
 use crate::identity::Identity;
@@ -36,6 +35,7 @@ use axum::routing::Router;
 use futures::FutureExt as _;
 use http::HeaderMap;
 use probity_proto::BoxGrpcService;
+use probity_runtime::denials::Denials;
 use probity_runtime::{Minter, Setup};
 use refusal::Refusal;
 use std::panic::AssertUnwindSafe;
@@ -51,7 +51,7 @@ pub(crate) struct Door {
     gates: Gates,
     backends: Backends,
     identity: Identity,
-    denials: audit::Denials,
+    denials: Denials,
     minter: Arc<Minter>,
     metrics: Metrics,
     rating: rating::Rating,
@@ -75,7 +75,7 @@ impl Door {
         setup: &Setup,
         own: BoxGrpcService,
         identity: Identity,
-        denials: audit::Denials,
+        denials: Denials,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
         let pool = probity_proto::pool();

@@ -33,6 +33,15 @@ pub(crate) enum Error {
     /// There is no such task for this tenant.
     #[error("there is no task {0}")]
     NoTask(String),
+    /// There is no such schedule for this tenant.
+    #[error("there is no schedule {0}")]
+    NoSchedule(String),
+    /// There is one of that name.
+    #[error("there is a schedule {0} already; update it, or choose another id")]
+    ScheduleExists(String),
+    /// The tenant has as many schedules as it may have.
+    #[error("this tenant has {0} schedules, and more are not allowed: delete one first")]
+    SchedulesFull(i64),
     /// There is no such dead letter for this tenant.
     #[error("there is no dead letter {0}")]
     NoLetter(String),
@@ -87,6 +96,9 @@ impl From<Error> for Fault {
             Error::WrongDefinition(why) => Self::invalid("ORC-0012", "definition", why),
             Error::NoDefinition(_) => Self::new(FaultKind::NotFound, "ORC-0003", text),
             Error::NoTask(_) => Self::new(FaultKind::NotFound, "ORC-0045", text),
+            Error::NoSchedule(_) => Self::new(FaultKind::NotFound, "ORC-0046", text),
+            Error::ScheduleExists(_) => Self::new(FaultKind::Exists, "ORC-0047", text),
+            Error::SchedulesFull(_) => Self::new(FaultKind::WrongState, "ORC-0048", text),
             Error::NoLetter(_) => Self::new(FaultKind::NotFound, "ORC-0040", text),
             Error::LettersFull { .. } => Self::new(FaultKind::Overloaded, "ORC-0041", text),
             Error::LetterClosed { .. } => Self::new(FaultKind::WrongState, "ORC-0042", text),

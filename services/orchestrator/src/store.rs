@@ -10,6 +10,7 @@ mod outbox;
 mod ownership;
 mod queues;
 mod row;
+mod schedules;
 mod tasks;
 
 pub(crate) use actions::Change;
@@ -21,6 +22,9 @@ pub(crate) use outbox::{JournalOutbox, Recent};
 pub(crate) use ownership::Lease;
 pub(crate) use queues::QueueSettings;
 pub(crate) use row::{ExecutionRow, View};
+pub(crate) use schedules::{
+    Commit as ScheduleCommit, Outcome, Place as RunPlace, RunRow, run_schema, schema as schedule_schema,
+};
 pub(crate) use tasks::{StoredTask, schema as task_schema};
 
 use crate::domain::audit::{StoredTurn, chain};
@@ -37,6 +41,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") },
     Migration { version: 2, name: "dead_letters", sql: include_str!("../migrations/0002_dead_letters.sql") },
     Migration { version: 3, name: "tasks", sql: include_str!("../migrations/0003_tasks.sql") },
+    Migration { version: 4, name: "schedules", sql: include_str!("../migrations/0004_schedules.sql") },
 ];
 
 const JOURNAL: &str = "execution, tenant, first_fact, time_us, actor, request_id, trace_id, facts";

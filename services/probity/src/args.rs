@@ -1,5 +1,8 @@
 //! The command line: every command, flag and environment variable.
 
+pub mod flows;
+pub mod trials;
+
 use crate::kind::Kind;
 use crate::split::Form;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -29,8 +32,19 @@ pub enum Command {
     Audit(Group<AuditCommand>),
     /// Issue tokens.
     Token(Group<TokenCommand>),
-    /// Look at and register workflow definitions.
+    /// Check, try, look at and register workflow definitions.
     Workflow(Group<WorkflowCommand>),
+    /// Start, follow and steer executions of workflows.
+    Execution(Group<flows::ExecutionCommand>),
+    /// Have executions begin by the clock.
+    Schedule(Group<flows::ScheduleCommand>),
+    /// Put tasks into queues and follow them.
+    Task(Group<flows::TaskCommand>),
+    /// Look after the queues of tasks.
+    Queue(Group<flows::QueueCommand>),
+    /// Deal with steps that failed for good.
+    #[command(name = "deadletter")]
+    DeadLetter(Group<flows::DeadLetterCommand>),
     /// Load and list watchlists.
     Watchlist(Group<WatchlistCommand>),
     /// Make sample files with known findings in them.
@@ -67,6 +81,17 @@ pub struct Connect {
     /// How to print.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
+    /// The same as --output json.
+    #[arg(long, global = true, conflicts_with = "output")]
+    pub json: bool,
+}
+
+impl Connect {
+    /// How answers are printed.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
 }
 
 /// How answers are printed.
@@ -80,7 +105,11 @@ pub enum Format {
 
 /// `probity dev`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct DevArgs {
+    /// What to do to a platform that runs.
+    #[command(subcommand)]
+    pub command: Option<DevCommand>,
     /// Port of the gateway; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
@@ -101,6 +130,53 @@ pub struct DevArgs {
     /// Do not write sample files into an empty data folder.
     #[arg(long)]
     pub no_samples: bool,
+}
+
+/// `probity dev …`.
+#[derive(Debug, Subcommand)]
+pub enum DevCommand {
+    /// Inject faults into the calls to a service, for drills.
+    Fault(Group<FaultCommand>),
+}
+
+/// `probity dev fault …`.
+#[derive(Debug, Subcommand)]
+pub enum FaultCommand {
+    /// Calls are refused at once, as if nobody listened.
+    Kill(FaultArgs),
+    /// Calls take longer.
+    Slow {
+        /// Which, and how long.
+        #[command(flatten)]
+        fault: FaultArgs,
+        /// How much longer, such as 3s.
+        #[arg(long, default_value = "3s", value_parser = crate::values::seconds)]
+        delay: i64,
+    },
+    /// Calls are carried out, and their answers are lost.
+    Error(FaultArgs),
+    /// Calls vanish: there is no answer until the caller gives up.
+    Partition(FaultArgs),
+    /// End faults before their time.
+    Clear {
+        /// Those of this service; all without it.
+        peer: Option<String>,
+    },
+    /// Show the faults there are.
+    List,
+}
+
+/// Which calls meet a fault, and how long.
+#[derive(Debug, Clone, Args)]
+pub struct FaultArgs {
+    /// The service that is called, such as intake.
+    pub peer: String,
+    /// How long, such as 30s; at most 10m.
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = crate::values::seconds)]
+    pub lasts: i64,
+    /// The share of calls that meet it.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub percent: i32,
 }
 
 /// `probity demo`.
@@ -293,11 +369,16 @@ pub enum WorkflowCommand {
         /// YAML or JSON.
         file: PathBuf,
     },
-    /// Check a definition without registering it.
-    Lint {
-        /// YAML or JSON.
-        file: PathBuf,
-    },
+    /// Tell everything that is wrong or doubtful about definitions; needs no platform.
+    Lint(trials::LintArgs),
+    /// Tell what a definition would call with which message; needs no platform.
+    DryRun(trials::TrialArgs),
+    /// Live through failures and delays on a virtual clock; needs no platform.
+    Simulate(trials::SimulateArgs),
+    /// Print the JSON Schema of definitions, for editors.
+    Schema,
+    /// Draw the graph of a definition; needs no platform.
+    Render(trials::RenderArgs),
 }
 
 /// `probity watchlist …`.

@@ -142,7 +142,9 @@ fn advice(kind: FaultKind, server: &str) -> Option<String> {
         FaultKind::Denied => {
             "ask for a token with a role that may do this (`probity token issue`)".to_owned()
         }
-        FaultKind::NotFound => "check the id; `probity case list` shows what there is".to_owned(),
+        FaultKind::NotFound => {
+            "check the id; `list` of the same group of commands shows what there is".to_owned()
+        }
         FaultKind::Unavailable => {
             format!("is the platform running at {server}? `probity dev` starts one; --server names another")
         }

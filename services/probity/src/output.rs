@@ -6,8 +6,10 @@
 use crate::args::Format;
 use crate::failure::Failure;
 use anyhow::Context as _;
-use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
-use probity_proto::prost_reflect::{DynamicMessage, SerializeOptions};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
+use probity_proto::prost_reflect::{
+    DynamicMessage, FieldDescriptor, ReflectMessage as _, SerializeOptions, Value as Held,
+};
 use prost::Message;
 use serde_json::Value;
 use std::io::{IsTerminal as _, Write as _};
@@ -42,6 +44,31 @@ impl Output {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{text}")?;
         Ok(out.flush()?)
+    }
+
+    /// Prints text that ends its own lines.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn text(self, text: &str) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+
+    /// Text in a colour, on a terminal that has colours.
+    #[must_use]
+    pub fn coloured(self, text: &str, colour: Color) -> String {
+        let code = match colour {
+            Color::Red => 31,
+            Color::Green => 32,
+            Color::Yellow => 33,
+            Color::Cyan => 36,
+            Color::DarkGrey => 90,
+            _ => 0,
+        };
+        let plain = !self.terminal || code == 0 || std::env::var_os("NO_COLOR").is_some();
+        if plain { text.to_owned() } else { format!("\x1b[{code}m{text}\x1b[0m") }
     }
 
     /// Prints a value as one line of JSON.
@@ -148,7 +175,8 @@ pub fn short(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// A message of the API as the JSON that REST gives for it, every field present.
+/// A message of the API as the JSON that REST gives for it, every field present: what
+/// is JSON in REST (inputs, outputs, payloads) is so here, `null` when it is empty.
 ///
 /// # Errors
 /// When the type is not in the contracts of this build.
@@ -158,7 +186,37 @@ pub fn json<M: Message>(full_name: &str, message: &M) -> anyhow::Result<Value> {
         .with_context(|| format!("{full_name} is not in the contracts"))?;
     let message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
     let options = SerializeOptions::new().skip_default_fields(false);
-    Ok(message.serialize_with_options(serde_json::value::Serializer, &options)?)
+    let mut value = message.serialize_with_options(serde_json::value::Serializer, &options)?;
+    put_json_in(&message, &mut value);
+    Ok(value)
+}
+
+/// Puts JSON in the place of the bytes that carried it.
+fn put_json_in(message: &DynamicMessage, value: &mut Value) {
+    for field in message.descriptor().fields().filter(|field| message.has_field(field) || is_json(field)) {
+        let Some(shown) = value.get_mut(field.json_name()) else { continue };
+        let held = message.get_field(&field);
+        match &*held {
+            Held::Bytes(bytes) if is_json(&field) => {
+                *shown = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+            }
+            Held::Message(inner) => put_json_in(inner, shown),
+            Held::List(items) => {
+                for (item, shown) in items.iter().zip(shown.as_array_mut().into_iter().flatten()) {
+                    if let Held::Message(inner) = item {
+                        put_json_in(inner, shown);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether the bytes of a field are JSON.
+fn is_json(field: &FieldDescriptor) -> bool {
+    let option = probity_proto::pool().get_extension_by_name("probity.common.v1.json");
+    option.is_some_and(|option| field.options().get_extension(&option).as_bool() == Some(true))
 }
 
 /// A timestamp of the API for people: UTC to the second.
@@ -200,6 +258,17 @@ mod tests {
         assert_eq!(value["state"], "CASE_STATE_RESOLVED");
         assert_eq!(value["findingCount"], "0");
         assert!(json("probity.orchestrator.v1.Nothing", &case).is_err());
+    }
+
+    #[test]
+    fn json_fields_are_json() {
+        use probity_proto::orchestrator::{DeadLetter, ListDeadLettersResponse};
+        let letter = DeadLetter { payload: "{\"n\": [1]}".into(), ..DeadLetter::default() };
+        let dead_letters = vec![letter, DeadLetter::default()];
+        let page = ListDeadLettersResponse { dead_letters, ..ListDeadLettersResponse::default() };
+        let value = json("probity.orchestrator.v1.ListDeadLettersResponse", &page).unwrap();
+        assert_eq!(value["deadLetters"][0]["payload"], serde_json::json!({"n": [1]}));
+        assert_eq!(value["deadLetters"][1]["payload"], Value::Null);
     }
 
     #[test]

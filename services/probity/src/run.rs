@@ -1,8 +1,10 @@
 //! From the command line to an exit code.
 
-use crate::args::{AuditCommand, Cli, Command, Connect, Format};
+use crate::args::{AuditCommand, Cli, Command, Connect, DevArgs, DevCommand, Format, WorkflowCommand};
 use crate::client::Client;
-use crate::commands::{audit, case, samples, token, watchlist, workflow};
+use crate::commands::{
+    audit, case, deadletter, execution, fault, samples, schedule, task, token, trial, watchlist, workflow,
+};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{demo, dev};
@@ -40,6 +42,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn command(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Dev(DevArgs { command: Some(DevCommand::Fault(group)), .. }) => {
+            fault::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
         Command::Dev(args) => dev::run(args, Output::new(Format::Table)).await,
         Command::Demo(args) => demo::run(args, Output::new(Format::Table)).await,
         Command::Case(group) => {
@@ -49,8 +54,21 @@ async fn command(command: Command) -> Result<(), Failure> {
         Command::Token(group) => {
             token::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
         }
-        Command::Workflow(group) => {
-            workflow::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        Command::Workflow(group) => workflow(group.connect, group.command).await,
+        Command::Execution(group) => {
+            execution::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
+        Command::Schedule(group) => {
+            schedule::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
+        Command::Task(group) => {
+            task::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
+        Command::Queue(group) => {
+            task::queue(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
+        Command::DeadLetter(group) => {
+            deadletter::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
         }
         Command::Watchlist(group) => {
             watchlist::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
@@ -60,7 +78,24 @@ async fn command(command: Command) -> Result<(), Failure> {
 }
 
 fn output(connect: &Connect) -> Output {
-    Output::new(connect.output)
+    Output::new(connect.format())
+}
+
+/// What is done with a file needs no token and touches no network.
+async fn workflow(connect: Connect, command: WorkflowCommand) -> Result<(), Failure> {
+    let out = output(&connect);
+    match command {
+        WorkflowCommand::Lint(args) => trial::lint_files(&args, out).await,
+        WorkflowCommand::DryRun(args) => trial::dry(&args, out),
+        WorkflowCommand::Simulate(args) => trial::simulated(&args, out),
+        WorkflowCommand::Schema => trial::schema(out),
+        WorkflowCommand::Render(args) => trial::graph(&args, out),
+        WorkflowCommand::List => workflow::list(&Client::new(&connect)?, out).await,
+        WorkflowCommand::Show { name, version } => {
+            workflow::show(&Client::new(&connect)?, &name, version.unwrap_or_default(), out).await
+        }
+        WorkflowCommand::Register { file } => workflow::register(&Client::new(&connect)?, &file, out).await,
+    }
 }
 
 /// Offline verification needs no token and must touch no network; checkpoints

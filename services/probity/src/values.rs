@@ -16,6 +16,29 @@ pub(crate) fn seconds(text: &str) -> Result<i64, String> {
     number.checked_mul(scale).filter(|seconds| *seconds > 0).ok_or_else(wrong)
 }
 
+/// Seconds as the API has them.
+pub(crate) const fn span(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
+}
+
+/// So many in so many seconds: `100/1s`, `5/1m`, `none`.
+pub(crate) fn rate(text: &str) -> Result<(i32, i64), String> {
+    let wrong = || format!("{text:?} is no rate such as 100/1s, 5/1m or none");
+    if text == "none" {
+        return Ok((0, 0));
+    }
+    let (count, period) = text.split_once('/').ok_or_else(wrong)?;
+    let count = count.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
+    Ok((count, seconds(period).map_err(|_| wrong())?))
+}
+
+/// The two sides of `STEP=VALUE`.
+pub(crate) fn assigned(text: &str) -> Result<(String, String), String> {
+    let split = text.split_once('=').filter(|(step, _)| !step.is_empty());
+    let (step, value) = split.ok_or_else(|| format!("{text:?}: write STEP=VALUE"))?;
+    Ok((step.to_owned(), value.to_owned()))
+}
+
 /// The full name of a resource given with or without its collection.
 pub(crate) fn name(collection: &str, id: &str) -> String {
     let prefix = format!("{collection}/");
@@ -50,6 +73,19 @@ mod tests {
         check("h", None);
         check("99999999999999999d", None);
         check("", None);
+    }
+
+    #[test]
+    fn rates_and_assignments() {
+        let check = |text: &str, expect: Option<(i32, i64)>| assert_eq!(rate(text).ok(), expect, "{text}");
+        check("100/1s", Some((100, 1)));
+        check("5/2m", Some((5, 120)));
+        check("none", Some((0, 0)));
+        check("0/1s", None);
+        check("5", None);
+        check("5/soon", None);
+        assert_eq!(assigned("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(assigned("=b").is_err() && assigned("a").is_err());
     }
 
     #[test]

@@ -138,6 +138,8 @@ fn a_new_user_walks_through() {
     proves(&platform, &clean);
     guards(&platform, &suspect);
     workflows_and_watchlists(&platform);
+    executions_and_schedules(&platform);
+    tasks_and_dead_letters(&platform);
     platform.stop();
 }
 
@@ -273,16 +275,90 @@ fn workflows_and_watchlists(platform: &Platform) {
     let name = listed[0]["name"].as_str().unwrap();
     let source = platform.run(&["workflow", "show", name]).expect(0, &[]).out();
     let good = platform.file("good.yaml", &source);
-    platform.run(&["workflow", "lint", text(&good)]).expect(0, &["would be registered as", name]);
+    platform.run(&["workflow", "lint", text(&good)]).expect(0, &["good.yaml", "0 errors"]);
     platform.run(&["workflow", "register", text(&good)]).expect(0, &["registered as", name]);
     let bad = platform.file("bad.yaml", "name: broken\nsteps:\n  - id: a\n    needs: [a]\n");
-    platform.run(&["workflow", "lint", text(&bad)]).expect(1, &["could not accept the definition"]);
+    platform.run(&["workflow", "lint", text(&bad)]).expect(1, &["bad.yaml:", "error"]);
+    platform.run(&["workflow", "register", text(&bad)]).expect(1, &["could not register the definition"]);
 
     platform.run(&["watchlist", "list"]).expect(0, &["no watchlists are loaded"]);
     let entries = "9001,\"NEFARIOUS HOLDINGS\",\"-0-\",\"TEST\",\"-0-\",\"-0-\",\"-0-\",\"-0-\",\"-0-\",\"-0-\",\"-0-\",\"-0-\"\n";
     let entries = platform.file("sdn.csv", entries);
     platform.run(&["watchlist", "import", "test-list", text(&entries)]).expect(0, &["test-list"]);
     platform.run(&["watchlist", "list"]).expect(0, &["test-list", "1"]);
+}
+
+/// Goes on when it is told.
+const PATIENT: &str = "name: patient
+steps:
+  - {id: first, wait: {timer: 1ms}}
+  - {id: second, needs: [first], wait: {signal: go}}
+output: {number: input.number}
+";
+
+fn executions_and_schedules(platform: &Platform) {
+    let file = platform.file("patient.yaml", PATIENT);
+    platform.run(&["workflow", "register", text(&file)]).expect(0, &["registered as"]);
+    let start = ["execution", "start", "patient", "--input", "{\"number\": 7}", "--key", "e-1", "--json"];
+    let started = platform.run(&start).expect(0, &[]).json();
+    let again = platform.run(&start).expect(0, &[]).json();
+    assert_eq!(started["name"], again["name"], "the same key is the same execution");
+    let name = started["name"].as_str().unwrap();
+    platform
+        .run(&["execution", "list", "--filter", "definition = patient"])
+        .expect(0, &["EXECUTION", "patient"]);
+    platform.run(&["execution", "list", "--filter", "colour = 1"]).expect(1, &["colour", "filter"]);
+    platform.run(&["execution", "pause", name, "--reason", "lunch"]).expect(0, &["paused"]);
+    platform.run(&["execution", "resume", name]).expect(0, &["patient"]);
+    platform.run(&["execution", "signal", name, "go", "--payload", "{"]).expect(2, &["is no JSON"]);
+    platform.run(&["execution", "signal", name, "go"]).expect(0, &["patient"]);
+    // Ends when the execution does.
+    platform.run(&["execution", "watch", name]).expect(0, &["execution.started", "second"]);
+    let whole = platform.run(&["execution", "get", name, "--json"]).expect(0, &[]).json();
+    assert_eq!(whole["output"], serde_json::json!({"number": 7}));
+    platform.run(&["execution", "get", name]).expect(0, &["completed", "second", "{\"number\""]);
+    platform.run(&["execution", "history", name]).expect(0, &["execution.started", "first"]);
+    platform.run(&["execution", "gantt", name]).expect(0, &["first", "█", "completed"]);
+    let svg = platform.data("gantt.svg");
+    platform.run(&["execution", "gantt", name, "--out", text(&svg)]).expect(0, &["written"]);
+    assert!(std::fs::read_to_string(&svg).unwrap().contains("<svg"));
+    platform.run(&["execution", "graph", name, "--as", "mermaid"]).expect(0, &["flowchart"]);
+    platform.run(&["execution", "count"]).expect(0, &["completed", "all"]);
+    platform.run(&["execution", "cancel", name, "--reason", "late"]).expect(1, &["could not cancel"]);
+
+    let create = ["schedule", "create", "nightly", "--definition", "patient", "--timing", "30 2 * * *"];
+    let with = ["--zone", "Europe/Vienna", "--input", "{\"number\": 1}"];
+    platform.run(&[&create[..], &with[..]].concat()).expect(0, &["nightly", "30 2 * * *"]);
+    platform.run(&create).expect(1, &["ORC-0047"]);
+    platform.run(&["schedule", "trigger", "nightly"]).expect(0, &["triggered", "exec_"]);
+    platform.run(&["schedule", "update", "nightly", "--timing", "@hourly"]).expect(0, &["@hourly"]);
+    platform.run(&["schedule", "update", "nightly"]).expect(2, &["say what to change"]);
+    platform.run(&["schedule", "pause", "nightly"]).expect(0, &["paused"]);
+    platform.run(&["schedule", "get", "nightly"]).expect(0, &["patient", "Europe/Vienna", "triggered"]);
+    platform.run(&["schedule", "list"]).expect(0, &["nightly"]);
+    let runs = platform.run(&["schedule", "runs", "nightly", "--json"]).expect(0, &[]).json_lines();
+    assert_eq!((runs.len(), &runs[0]["triggered"]), (1, &Value::Bool(true)));
+    platform.run(&["schedule", "preview", "@daily", "--count", "2"]).expect(0, &["00:00:00 UTC"]);
+    platform.run(&["schedule", "delete", "nightly"]).expect(0, &["nightly"]);
+    platform.run(&["schedule", "list"]).expect(0, &["no schedules"]);
+}
+
+fn tasks_and_dead_letters(platform: &Platform) {
+    let enqueue = ["task", "enqueue", "mail", "--queue", "mails", "--payload", "{\"to\": \"ana\"}", "--json"];
+    let task = platform.run(&enqueue).expect(0, &[]).json();
+    let name = task["name"].as_str().unwrap();
+    platform.run(&["task", "get", name]).expect(0, &["mails", "queued", "{\"to\":\"ana\"}"]);
+    platform.run(&["task", "list", "--filter", "queue = mails"]).expect(0, &["mail"]);
+    platform.run(&["queue", "list"]).expect(0, &["mails"]);
+    platform.run(&["queue", "update", "mails", "--rate", "5/1m"]).expect(0, &["5 in 60 s"]);
+    platform.run(&["queue", "pause", "mails"]).expect(0, &["paused"]);
+    platform.run(&["queue", "resume", "mails"]).expect(0, &["mails"]);
+    platform.run(&["task", "cancel", name, "--reason", "by hand"]).expect(0, &["cancelled"]);
+    platform.run(&["deadletter", "list"]).expect(0, &["no dead letters"]);
+    platform.run(&["deadletter", "get", "exec_00000000000000000000000000000000.a"]).expect(1, &["ORC-0040"]);
+    platform.run(&["deadletter", "patterns"]).expect(0, &["0 dead letters, 0 open"]);
+    platform.run(&["deadletter", "requeue", "--filter", "peer = intake", "--dry-run"]).expect(0, &["0 of 0"]);
+    platform.run(&["deadletter", "clear", "--dry-run"]).expect(0, &["0 would be deleted"]);
 }
 
 fn demo(data: &Path) -> Command {

@@ -105,13 +105,15 @@ impl Ours {
         self.worker = Some(child);
     }
 
-    async fn token(&self, actor: &str, role: &str) -> String {
+    /// A token for a day.
+    pub async fn token(&self, actor: &str, role: &str) -> String {
         let body = json!({"actor": actor, "roles": [role], "ttlSeconds": "86400"});
         let answer = self.as_admin(Method::POST, "/v1/tokens", &body).await;
         answer["token"].as_str().expect("a token").to_owned()
     }
 
-    async fn as_admin(&self, method: Method, path: &str, body: &Value) -> Value {
+    /// Calls as the administrator; the answer as JSON.
+    pub async fn as_admin(&self, method: Method, path: &str, body: &Value) -> Value {
         let target = Target { token: Some(self.admin.clone()), ..self.target.clone() };
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let call = Call { method, path: path.to_owned(), key: None, body };

@@ -3,6 +3,7 @@
 
 use super::driver::{Call, Line, Steps, Target};
 use super::machine;
+use crate::peers;
 use http::Method;
 use probity_testkit::{Child, eventually};
 use std::path::{Path, PathBuf};
@@ -109,21 +110,7 @@ pub fn versions() -> String {
 /// # Errors
 /// Says what is missing: npm, or its registry.
 pub fn install() -> Result<PathBuf, String> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
-    let home = base.unwrap_or_else(std::env::temp_dir).join("probity/bench-restate");
-    let io = |error: std::io::Error| format!("{}: {error}", home.display());
-    let installed = std::fs::read_to_string(home.join("package.json")).is_ok_and(|text| text == PACKAGE);
-    std::fs::create_dir_all(&home).map_err(io)?;
-    std::fs::write(home.join("service.mjs"), SERVICE).map_err(io)?;
-    if installed && program(&home).is_ok() {
-        return Ok(home);
-    }
-    std::fs::write(home.join("package.json"), PACKAGE).map_err(io)?;
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&home);
-    let status = npm.status().map_err(|error| format!("npm cannot be started: {error}"))?;
-    if status.success() { Ok(home) } else { Err(format!("npm could not install Restate: {status}")) }
+    peers::node("bench-restate", PACKAGE, &[("service.mjs", SERVICE)])
 }
 
 fn program(home: &Path) -> Result<PathBuf, String> {

@@ -1,14 +1,11 @@
-//! Findings and what people made of them.
+//! Findings.
 
-use super::{Request, Store, decode, insert};
-use crate::convert::{self, Dispose};
+use super::insert;
 use crate::domain::{Evidence, Finding};
 use crate::error::Error;
-use probity_proto::anticorruption as pb;
-use probity_storage::{Row, Tx, Value, args, outbox};
+use probity_storage::{Row, Tx, Value, args};
+use probity_types::Micros;
 use probity_types::id::{CaseId, FindingId};
-use probity_types::{AuditEvent, Micros};
-use prost::Message as _;
 use serde_json::json;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -16,7 +13,7 @@ use uuid::Uuid;
 /// Columns in the order [`StoredFinding::read`] reads them.
 pub(super) const COLUMNS: &str =
     "finding_id, severity, position, rule, value, threshold, peer_group, evidence,
-    explanation, disposition, disposed_by, created_us";
+    explanation, disposition, disposed_by, created_us, disposition_note";
 
 /// The name space of identifiers made from what was found.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d0f_6c1e_7b0a_4c53_9f27_8a41_3e92_d6b4);
@@ -43,6 +40,7 @@ pub(crate) struct StoredFinding {
     pub(crate) disposition: i32,
     pub(crate) disposed_by: String,
     pub(crate) created: Micros,
+    pub(crate) note: String,
 }
 
 impl StoredFinding {
@@ -62,6 +60,7 @@ impl StoredFinding {
             disposition: number(row.i64(9)?),
             disposed_by: row.text(10)?,
             created: Micros(row.i64(11)?),
+            note: row.text(12)?,
         })
     }
 }
@@ -138,54 +137,4 @@ fn identifier(key: Key<'_>, finding: &Finding, again: u32) -> Uuid {
         text.push_str(&evidence.locator);
     }
     Uuid::new_v5(&NAMESPACE, text.as_bytes())
-}
-
-impl Store {
-    /// Sets what a person made of a finding.
-    pub(crate) async fn dispose(
-        &self,
-        request: Request,
-        work: Dispose,
-        now: Micros,
-    ) -> Result<pb::Finding, Error> {
-        let stored = self.db.write(move |tx| {
-            Box::pin(async move {
-                if let Some(answer) = request.stored(tx).await? {
-                    return Ok(answer);
-                }
-                let finding = set(tx, &request, &work).await?;
-                let name = convert::finding_name(work.case, work.finding);
-                let event = AuditEvent::new(&request.ctx, now, "finding.disposed", name)
-                    .of_case(convert::case_name(work.case))
-                    .with_detail(&json!({
-                        "rule": finding.rule,
-                        "disposition": disposition_name(work.disposition),
-                        "note": work.note,
-                    }));
-                outbox::append(tx, &event).await?;
-                let answer = convert::finding(work.case, &finding).encode_to_vec();
-                request.store(tx, &answer, now).await?;
-                Ok::<_, Error>(answer)
-            })
-        });
-        decode(&stored.await?)
-    }
-}
-
-async fn set(tx: &mut Tx, request: &Request, work: &Dispose) -> Result<StoredFinding, Error> {
-    let sql = format!(
-        "UPDATE finding SET disposition = $4, disposed_by = $5, disposition_note = $6
-        WHERE tenant = $1 AND case_id = $2 AND finding_id = $3 RETURNING {COLUMNS}"
-    );
-    let (case, finding) = (work.case.to_bytes(), work.finding.to_bytes());
-    let ctx = &request.ctx;
-    let row = args![&ctx.tenant, case, finding, work.disposition, &ctx.actor, &work.note];
-    match tx.query_opt(&sql, row).await? {
-        Some(row) => StoredFinding::read(&row),
-        None => Err(Error::NotFound { name: convert::finding_name(work.case, work.finding) }),
-    }
-}
-
-fn disposition_name(number: i32) -> &'static str {
-    pb::Disposition::try_from(number).map_or("", |disposition| disposition.as_str_name())
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 /// What stands for a resource in the examples. The ids are of the right form and
 /// belong to nothing.
-pub const RESOURCES: [(&str, &str); 13] = [
+pub const RESOURCES: [(&str, &str); 14] = [
     ("cases", "case_01a1fd0700ff74d588c386b22dc28ceb"),
     ("executions", "exec_01a1fd0700ff74d588c386b22dc28cec"),
     ("findings", "find_01a1fd0700ff74d588c386b22dc28ced"),
@@ -17,9 +17,10 @@ pub const RESOURCES: [(&str, &str); 13] = [
     ("documents", "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9"),
     ("deadLetters", "exec_01a1fd0700ff74d588c386b22dc28cec.screen"),
     ("definitions", "screening"),
-    ("policies", "tenders"),
+    ("policies", "procurement"),
     ("queues", "screening"),
     ("entries", "0"),
+    ("schedules", "nightly"),
     ("users", "olga"),
     ("evaluations", "eval_01a1fd0700ff74d588c386b22dc28cef"),
 ];

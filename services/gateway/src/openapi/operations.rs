@@ -5,7 +5,7 @@ use super::paths::{Hole, Path, singular};
 use super::schemas::{Schemas, Side};
 use super::{examples, problems, samples};
 use crate::transcode::rules::Route;
-use crate::transcode::schema::is_output_only;
+use crate::transcode::schema::{is_json, is_output_only};
 use crate::transcode::{Parts, Transcoder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -170,7 +170,13 @@ impl Operation<'_, '_> {
         if self.route.body.is_empty() {
             return None;
         }
-        if self.route.body != "*" {
+        if let Some(field) = self.body_field().filter(|_| !self.is_upload()) {
+            let schema = self.schemas.field(&field, Side::Request);
+            let example = example.get(field.json_name()).cloned().unwrap_or_default();
+            let content = json!({"schema": schema, "example": example});
+            return Some(json!({"required": true, "content": {"application/json": content}}));
+        }
+        if self.is_upload() {
             return Some(json!({
                 "description": "The bytes themselves, in any type; none make an empty document.",
                 "content": {"application/octet-stream": {
@@ -191,6 +197,16 @@ impl Operation<'_, '_> {
         )
     }
 
+    /// The one field that is the body, when it is not all of them.
+    fn body_field(&self) -> Option<FieldDescriptor> {
+        self.method.input().get_field_by_name(&self.route.body)
+    }
+
+    /// The body is bytes as they are.
+    fn is_upload(&self) -> bool {
+        self.body_field().is_some_and(|field| field.kind() == Kind::Bytes && !is_json(&field))
+    }
+
     /// What of the example is in the body.
     fn body_fields(&self, example: &Map<String, Value>) -> Value {
         let path: Vec<_> = self.in_path().iter().map(|field| self.json_name(field)).collect();
@@ -203,6 +219,9 @@ impl Operation<'_, '_> {
         match self.route.body.as_str() {
             "" => None,
             "*" => serde_json::to_string_pretty(&self.body_fields(example)).ok(),
+            field if !self.is_upload() => {
+                serde_json::to_string_pretty(example.get(&self.json_name(field)).unwrap_or(&json!({}))).ok()
+            }
             field => {
                 let text = example.get(&self.json_name(field)).and_then(Value::as_str).unwrap_or_default();
                 let bytes = STANDARD.decode(text).unwrap_or_default();
@@ -239,7 +258,7 @@ impl Operation<'_, '_> {
             http: self.route.http.as_str(),
             path: &path,
             body,
-            upload: !matches!(self.route.body.as_str(), "" | "*"),
+            upload: self.is_upload(),
             public: access.public,
             key: (!access.read_only).then_some(key.as_str()),
             rpc: rpc.trim_start_matches('/'),

@@ -68,6 +68,8 @@ fn public_operations_need_no_token() {
         paths,
         [
             "/.well-known/jwks.json",
+            "/health/live",
+            "/health/ready",
             "/v1/keys",
             "/v1/log/checkpoint",
             "/v1/log/consistency",

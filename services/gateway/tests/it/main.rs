@@ -7,6 +7,7 @@ mod catalog;
 mod fakes;
 mod grpc;
 mod limits;
+mod monitoring;
 mod platform;
 mod rest;
 mod site;

@@ -85,36 +85,36 @@ async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, 
     Ok(opened)
 }
 
-/// In the order of the keys, so that two replicas with the same keys in another
-/// order wait for each other and not both.
+/// Claims what must be unique and records the keys: a batch whose requests are all
+/// new takes one trip, however many they are.
 async fn open_all(tx: &mut Tx, batch: &Batch) -> Result<Vec<Opened>, Error> {
-    let mut order: Vec<usize> = (0..batch.opens.len()).collect();
-    order.sort_by_key(|at| batch.opens[*at].scope.as_ref().map(|s| (&s.tenant, s.operation, &s.key)));
-    let mut opened: Vec<Opened> = batch.opens.iter().map(|_| Opened::New).collect();
-    for at in order {
-        opened[at] = open(tx, batch, &batch.opens[at]).await?;
+    let claimed = tasks::claim(tx, &batch.turns).await?;
+    let first = |opening: &Opening| claimed.get(&opening.execution).copied();
+    let answer = |opening: &Opening| first(opening).map_or(Opened::New, Opened::Before);
+    let mut opened: Vec<Opened> = batch.opens.iter().map(answer).collect();
+
+    let mut keyed: Vec<(usize, &Scope, ExecutionId)> = (0..)
+        .zip(&batch.opens)
+        .filter_map(|(at, o)| Some((at, o.scope.as_ref()?, first(o).unwrap_or(o.execution))))
+        .collect();
+    // In the order of the keys, so that two replicas with the same keys in another
+    // order wait for each other and not both.
+    keyed.sort_by_key(|(_, scope, _)| (&scope.tenant, scope.operation, &scope.key));
+    let now = batch.turns.first().map_or(Micros(0), |t| t.time);
+    let records = keyed.iter().map(|(_, scope, execution)| (*scope, execution.0.as_bytes().as_slice()));
+    if idempotency::try_record_all(tx, records, now).await? {
+        return Ok(opened);
+    }
+    for (at, scope, execution) in keyed {
+        match idempotency::lookup(tx, scope).await {
+            Ok(Some(id)) if id == execution.0.as_bytes() => {}
+            known => {
+                tasks::unclaim(tx, &scope.tenant, batch.opens[at].execution).await?;
+                opened[at] = found(known)?;
+            }
+        }
     }
     Ok(opened)
-}
-
-async fn open(tx: &mut Tx, batch: &Batch, opening: &Opening) -> Result<Opened, Error> {
-    let Some(scope) = &opening.scope else {
-        let first = tasks::claim(tx, &batch.turns, opening.execution).await?;
-        return Ok(first.map_or(Opened::New, Opened::Before));
-    };
-    let known = idempotency::lookup(tx, scope).await;
-    if !matches!(known, Ok(None)) {
-        return found(known);
-    }
-    let first = tasks::claim(tx, &batch.turns, opening.execution).await?;
-    let now = batch.turns.first().map_or(Micros(0), |t| t.time);
-    let execution = first.unwrap_or(opening.execution);
-    if idempotency::try_record(tx, scope, execution.0.as_bytes(), now).await? {
-        return Ok(first.map_or(Opened::New, Opened::Before));
-    }
-    // Another replica took the key between the two statements.
-    tasks::unclaim(tx, &scope.tenant, opening.execution).await?;
-    found(idempotency::lookup(tx, scope).await)
 }
 
 fn found(answer: Result<Option<Vec<u8>>, probity_storage::Error>) -> Result<Opened, Error> {

@@ -8,8 +8,8 @@ use crate::error::Error;
 use probity_filter::{Field, Schema};
 use probity_storage::{Row, Tx, args, row};
 use probity_types::id::ExecutionId;
-use std::collections::HashSet;
-use std::sync::LazyLock;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
 
 const INSERT: &str = "INSERT INTO tasks (tenant, id, type, queue, unique_key, concurrency_key, not_before_us)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -98,28 +98,35 @@ fn read(row: &Row) -> Result<StoredTask, Error> {
     Ok(StoredTask { id: id(&row.bytes(0)?)?, asked, view: View::read(row, 6)? })
 }
 
-/// Claims the unique key of a task that is about to be opened. Answers whose it is
-/// when another open task has it.
+/// Claims the unique keys of tasks that are about to be opened, in their order.
+/// Answers, for those whose key another open task has, whose it is.
 pub(super) async fn claim(
     tx: &mut Tx,
-    turns: &[std::sync::Arc<StoredTurn>],
-    execution: ExecutionId,
-) -> Result<Option<ExecutionId>, Error> {
-    let opened = turns.iter().find(|turn| turn.execution == execution && turn.task.is_some());
-    let Some(turn) = opened else { return Ok(None) };
-    let Some(Change::Opened(task)) = &turn.task else { return Ok(None) };
-    if task.unique.is_empty() {
-        return Ok(None);
+    turns: &[Arc<StoredTurn>],
+) -> Result<HashMap<ExecutionId, ExecutionId>, Error> {
+    let mut wanted: Vec<(&str, &str, &str, ExecutionId)> = turns
+        .iter()
+        .filter_map(|turn| match &turn.task {
+            Some(Change::Opened(task)) if !task.unique.is_empty() => {
+                Some((turn.tenant.as_str(), task.queue.as_str(), task.unique.as_str(), turn.execution))
+            }
+            _ => None,
+        })
+        .collect();
+    wanted.sort_unstable();
+    let mut taken = HashMap::new();
+    for (tenant, queue, unique, execution) in wanted {
+        let sql = "INSERT INTO task_uniques (tenant, queue, unique_key, execution) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (tenant, queue, unique_key) DO NOTHING";
+        if tx.execute(sql, args![tenant, queue, unique, execution.0]).await? > 0 {
+            continue;
+        }
+        let sql = "SELECT execution FROM task_uniques WHERE tenant = $1 AND queue = $2 AND unique_key = $3";
+        if let Some(row) = tx.query_opt(sql, args![tenant, queue, unique]).await? {
+            taken.insert(execution, id(&row.bytes(0)?)?);
+        }
     }
-    let sql = "INSERT INTO task_uniques (tenant, queue, unique_key, execution) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (tenant, queue, unique_key) DO NOTHING";
-    let (tenant, queue, unique) = (turn.tenant.as_str(), task.queue.as_str(), task.unique.as_str());
-    if tx.execute(sql, args![tenant, queue, unique, execution.0]).await? > 0 {
-        return Ok(None);
-    }
-    let sql = "SELECT execution FROM task_uniques WHERE tenant = $1 AND queue = $2 AND unique_key = $3";
-    let first = tx.query_opt(sql, args![tenant, queue, unique]).await?;
-    first.map(|row| id(&row.bytes(0)?)).transpose()
+    Ok(taken)
 }
 
 /// Writes what these turns change.

@@ -1,7 +1,6 @@
 //! `probity workflow`: definitions.
 
 use super::read_text;
-use crate::args::WorkflowCommand;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{self, Output, plain, short, time, word};
@@ -15,19 +14,8 @@ use std::path::Path;
 const MOST_BYTES: u64 = 256 * 1024;
 const DEFINITION: &str = "probity.orchestrator.v1.Definition";
 
-/// Runs a command of the group.
-pub(crate) async fn run(client: &Client, command: WorkflowCommand, out: Output) -> Result<(), Failure> {
-    match command {
-        WorkflowCommand::List => list(client, out).await,
-        WorkflowCommand::Show { name, version } => {
-            show(client, &name, version.unwrap_or_default(), out).await
-        }
-        WorkflowCommand::Register { file } => register(client, &file, false, out).await,
-        WorkflowCommand::Lint { file } => register(client, &file, true, out).await,
-    }
-}
-
-async fn list(client: &Client, out: Output) -> Result<(), Failure> {
+/// Lists the definitions.
+pub(crate) async fn list(client: &Client, out: Output) -> Result<(), Failure> {
     let call = |client: Client, request| async move { client.workflows().list_definitions(request).await };
     let answer = client.call("list the definitions", None, ListDefinitionsRequest {}, call).await?;
     let mut table = output::table(&["NAME", "DEFAULT FOR", "VERSION", "STEPS", "REGISTERED"]);
@@ -46,7 +34,8 @@ async fn list(client: &Client, out: Output) -> Result<(), Failure> {
     if out.is_json() { Ok(()) } else { out.table(&table) }
 }
 
-async fn show(client: &Client, name: &str, version: String, out: Output) -> Result<(), Failure> {
+/// Prints the source of a definition.
+pub(crate) async fn show(client: &Client, name: &str, version: String, out: Output) -> Result<(), Failure> {
     let request = GetDefinitionRequest { name: values::name("definitions", name), version };
     let call = |client: Client, request| async move { client.workflows().get_definition(request).await };
     let definition = client.call("get the definition", None, request, call).await?;
@@ -56,17 +45,16 @@ async fn show(client: &Client, name: &str, version: String, out: Output) -> Resu
     out.line(definition.source.trim_end())
 }
 
-async fn register(client: &Client, file: &Path, validate_only: bool, out: Output) -> Result<(), Failure> {
-    let what = if validate_only { "accept the definition" } else { "register the definition" };
-    let request = RegisterDefinitionRequest { source: read_text(file, MOST_BYTES)?, validate_only };
+/// Makes a definition the newest version of its name.
+pub(crate) async fn register(client: &Client, file: &Path, out: Output) -> Result<(), Failure> {
+    let request = RegisterDefinitionRequest { source: read_text(file, MOST_BYTES)?, validate_only: false };
     let call = |client: Client, request| async move { client.workflows().register_definition(request).await };
-    let definition: Definition = client.call(what, None, request, call).await?;
+    let definition: Definition = client.call("register the definition", None, request, call).await?;
     if out.is_json() {
         return out.json(&output::json(DEFINITION, &definition)?);
     }
-    let done = if validate_only { "would be registered as" } else { "registered as" };
     out.line(format_args!(
-        "{}: {done} {} @ {}: {}",
+        "{}: registered as {} @ {}: {}",
         file.display(),
         plain(&definition.name),
         short(&definition.version, 13),

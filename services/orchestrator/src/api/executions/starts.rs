@@ -84,9 +84,10 @@ impl Executions {
         let id = self.seen(ctx, "name", &request.name).await?;
         let wait = convert::wait(request.wait.as_ref())?;
         self.lane.person(ctx, id, Event::Run { actor: ctx.actor.clone() }).await?;
-        match wait {
+        let now = self.shown(ctx, id).await?;
+        match wait.filter(|_| now.end_time.is_none()) {
             Some(wait) => self.at_its_end(ctx, id, wait).await,
-            None => self.shown(ctx, id).await,
+            None => Ok(now),
         }
     }
 
