@@ -4,7 +4,6 @@
 //! callers seen lately have one; whoever is forgotten begins with a full one.
 
 use lru::LruCache;
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -127,19 +126,6 @@ fn whole(calls: f64) -> u32 {
     calls.max(0.0) as u32
 }
 
-/// Who an address stands for: the network of an IPv6 host has more addresses than
-/// there are buckets.
-#[must_use]
-pub fn network(address: &str) -> String {
-    match address.parse() {
-        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => {
-            let s = v6.segments();
-            format!("{:x}:{:x}:{:x}:{:x}::/64", s[0], s[1], s[2], s[3])
-        }
-        _ => address.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,15 +161,6 @@ mod tests {
         assert!(rates.take(Whose::Tenant, "10.0.0.1", one, at(0)).is_ok());
         let none = Limit { per_second: 0, burst: 0 };
         assert_eq!(rates.take(Whose::Tenant, "t", none, at(0)), Ok(None));
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_caller() {
-        let check = |address: &str, expect: &str| assert_eq!(network(address), expect);
-        check("10.0.0.1", "10.0.0.1");
-        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64");
-        check("::ffff:10.0.0.1", "::ffff:10.0.0.1");
-        check("", "");
     }
 
     proptest! {

@@ -4,10 +4,11 @@ use super::Door;
 use super::arrival::Arrival;
 use crate::config::Config;
 use crate::domain::principal::Principal;
-use crate::domain::rates::{Limit, Rates, Standing, Whose, network};
+use crate::domain::rates::{Limit, Rates, Standing, Whose};
 use crate::error::Error;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
+use std::net::IpAddr;
 use std::time::Instant;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -85,5 +86,31 @@ pub(super) fn tell(standing: &Standing, headers: &mut HeaderMap) {
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(header, value);
         }
+    }
+}
+
+/// Who an address stands for: the network of an IPv6 host has more addresses than
+/// there are buckets.
+fn network(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => {
+            let s = v6.segments();
+            format!("{:x}:{:x}:{:x}:{:x}::/64", s[0], s[1], s[2], s[3])
+        }
+        _ => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_of_ipv6_is_one_caller() {
+        let check = |address: &str, expect: &str| assert_eq!(network(address), expect);
+        check("10.0.0.1", "10.0.0.1");
+        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64");
+        check("::ffff:10.0.0.1", "::ffff:10.0.0.1");
+        check("", "");
     }
 }
