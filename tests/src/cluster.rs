@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -332,19 +333,50 @@ impl Doors {
     /// Works for every replica until this is dropped, coming back whenever a stream ends.
     #[must_use]
     pub fn work(&self) -> Vec<tokio::task::JoinHandle<()>> {
-        self.replicas.iter().map(|door| tokio::spawn(serve(door.clone(), self.tokens.clone()))).collect()
+        let done = Arc::new(AtomicU64::new(0));
+        let serve = |door: &Channel| tokio::spawn(serve(door.clone(), self.tokens.clone(), done.clone()));
+        self.replicas.iter().map(serve).collect()
+    }
+
+    /// Works for one replica until the answer is dropped.
+    #[must_use]
+    pub fn work_at(&self, turn: usize) -> AtWork {
+        let done = Arc::new(AtomicU64::new(0));
+        let task = tokio::spawn(serve(self.at(turn), self.tokens.clone(), done.clone()));
+        AtWork { task, done }
     }
 }
 
-async fn serve(door: Channel, tokens: Tokens) {
+/// A worker at work, until this is dropped.
+#[derive(Debug)]
+pub struct AtWork {
+    task: tokio::task::JoinHandle<()>,
+    done: Arc<AtomicU64>,
+}
+
+impl AtWork {
+    /// How many tasks it has done, some perhaps twice.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(door: Channel, tokens: Tokens, done: Arc<AtomicU64>) {
     loop {
         // Whatever ends a stream, the worker comes back.
-        let _ = work_once(door.clone(), &tokens).await;
+        let _ = work_once(door.clone(), &tokens, &done).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-async fn work_once(door: Channel, tokens: &Tokens) -> Result<(), Status> {
+async fn work_once(door: Channel, tokens: &Tokens, done: &AtomicU64) -> Result<(), Status> {
     let (send, messages) = mpsc::channel(64);
     let hello = WorkerHello { worker: "echo".to_owned(), queues: vec!["default".to_owned()] };
     let first = WorkRequest { hello: Some(hello), credits: 32, ..WorkRequest::default() };
@@ -355,6 +387,7 @@ async fn work_once(door: Channel, tokens: &Tokens) -> Result<(), Status> {
     while let Some(message) = stream.message().await? {
         let results: Vec<_> = message.tasks.into_iter().map(echo).collect();
         if !results.is_empty() {
+            done.fetch_add(results.len() as u64, Ordering::SeqCst);
             let credits = i32::try_from(results.len()).unwrap_or(0);
             send.send(WorkRequest { results, credits, ..WorkRequest::default() }).await.map_err(gone)?;
         }

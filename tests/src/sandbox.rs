@@ -48,8 +48,13 @@ pub struct Embedded {
 impl Embedded {
     /// Starts it on a folder and waits until it is ready.
     pub async fn start(dir: &Path) -> Self {
+        Self::start_at(dir, 0).await
+    }
+
+    /// The same on a port, so that clients find it again.
+    pub async fn start_at(dir: &Path, port: u16) -> Self {
         let mut command = Command::new(binary("probity"));
-        command.args(["dev", "--port", "0", "--no-samples", "--data"]).arg(dir);
+        command.args(["dev", "--port", &port.to_string(), "--no-samples", "--data"]).arg(dir);
         let mut child = Child::spawn(command);
         let line = child.wait_for_line(START, |line| line.starts_with("READY ")).await;
         let url = line.split_whitespace().nth(1).expect("an address").to_owned();
@@ -85,7 +90,7 @@ fn client(url: &str, token: &Path) -> Client {
     Client::with_token(url, token.trim(), PATIENCE).expect("a client")
 }
 
-/// One process a service.
+/// One process a service, with mutual TLS between them.
 pub struct Separate {
     children: BTreeMap<&'static str, Child>,
     ports: BTreeMap<&'static str, u16>,
@@ -116,6 +121,7 @@ impl Separate {
         for (peer, port) in self.ports.iter().filter(|(peer, _)| **peer != name) {
             command.args(["--peer", &format!("{peer}=http://127.0.0.1:{port}")]);
         }
+        command.env("PROBITY_TLS__DEVELOPMENT", "true").env("PROBITY_HOST__DEVELOPMENT", "true");
         command.env("PROBITY_GATEWAY__ADMIN_TOKEN_FILE", self.dir.join("token"));
         if let Some(url) = self.databases.get(name) {
             let key = format!("PROBITY_{}__DATABASE__URL", name.replace('-', "_").to_uppercase());
@@ -131,6 +137,15 @@ impl Separate {
         if let Some(child) = self.children.remove(name) {
             child.kill().await;
         }
+    }
+
+    /// The process of a service.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn service(&self, name: &str) -> &Child {
+        &self.children[name]
     }
 
     /// A client with the administrator's token.

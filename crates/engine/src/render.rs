@@ -16,7 +16,7 @@ mod scale;
 mod timeline;
 
 pub use gantt::{MAX_ROWS, gantt_svg};
-pub use timeline::{Bar, BarKind, Mark, Row, timeline};
+pub use timeline::{Bar, BarKind, MAX_ITEMS, Mark, Row, timeline};
 
 use crate::definition::Definition;
 use crate::execution::Execution;

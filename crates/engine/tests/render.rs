@@ -199,7 +199,7 @@ fn a_gantt_chart_shows_every_kind_once_in_its_legend() {
         assert!(svg.contains(&format!("<rect class=\"{class}\"")), "{class}");
     }
     for text in [
-        "cases/case_01 everything",
+        "everything · cases/case_01",
         "cancelled · began 2026-11-18 11:06:40 UTC · 18.3 s",
         ">+10 s<",
         "taking back failed",
@@ -246,6 +246,114 @@ fn more_rows_than_can_be_drawn_leave_a_note() {
     let svg = gantt_svg(&replayed(&definition, &facts), &facts, Micros(START));
     well_formed(&svg);
     assert_eq!(svg.matches(">not started<").count(), 200.min(probity_engine::render::MAX_ROWS));
+}
+
+const LISTS: &str = "name: lists
+steps:
+  - {id: list, task: list, queue: desk}
+  - {id: each, needs: [list], for_each: steps.list.names, concurrency: 3, task: one, input: {name: item}}
+  - {id: child, needs: [list], workflow: other, input: {n: input.n}}
+  - {id: go, needs: [each], wait: {signal: go}}
+  - {id: stop, needs: [child], when: \"false\", fail: \"'no'\"}
+";
+
+fn one(kind: &str, item: u32, more: &Value) -> Value {
+    let mut fact = json!({"type": kind, "step": "each", "item": item, "attempt": 1});
+    fact.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    fact
+}
+
+/// Seven items, three at a time; the fourth fails for good, then the signal comes.
+fn of_lists(count: u32, broken: u32) -> Vec<(Micros, Fact)> {
+    let parent = json!({"execution": "executions/exec_00", "step": "orders", "item": 2});
+    let mut all = vec![
+        (
+            0,
+            json!({"type": "execution.started", "execution": "executions/exec_01", "priority": 2, "input": {"n": 1},
+            "owner": "users/sam", "owner_roles": [], "definition": "lists", "version": "1", "parent": parent}),
+        ),
+        (0, scheduled("list", 1)),
+        (200, json!({"type": "step.completed", "step": "list", "attempt": 1, "output": {"names": []}})),
+        (200, json!({"type": "step.expanded", "step": "each", "items": vec!["x"; count as usize]})),
+        (200, scheduled("child", 1)),
+    ];
+    for item in 0..count {
+        let at = 300 + i64::from(item / 3) * 500;
+        all.push((at, one("step.scheduled", item, &json!({"input": {}}))));
+        if item == broken {
+            let failed = json!({"code": "X-1", "error": "it broke", "retry_at_us": null});
+            all.push((at + 200, one("step.attempt_failed", item, &failed)));
+            all.push((
+                at + 200,
+                json!({"type": "incident.opened", "step": "each", "item": item, "reason": "it broke"}),
+            ));
+        } else {
+            let took = 150 + i64::from(item % 3) * 100;
+            all.push((at + took, one("step.completed", item, &json!({"output": {}}))));
+        }
+    }
+    all.sort_by_key(|(at, _)| *at);
+    journal(&all)
+}
+
+#[test]
+fn items_have_rows_of_their_own() {
+    let definition = definition(LISTS);
+    let facts = of_lists(7, 3);
+    let execution = replayed(&definition, &facts);
+    let rows = timeline(&execution, &facts, Micros(START + 2_000_000));
+    let told: Vec<_> = rows.iter().map(|row| (row.item, told(row))).collect();
+    let expect = [
+        (None, "list (done): Attempt 200"),
+        (None, "each (6 of 7 done): Items 1800"),
+        (Some(0), "each (done): Attempt 150"),
+        (Some(1), "each (done): Attempt 250"),
+        (Some(2), "each (done): Attempt 350"),
+        (Some(3), "each (needs a person): Failed 200, Incident 1000"),
+        (Some(4), "each (done): Attempt 250"),
+        (Some(5), "each (done): Attempt 350"),
+        (Some(6), "each (done): Attempt 150"),
+        (None, "child (running): Attempt 1800"),
+        (None, "go (not started): "),
+        (None, "stop (not started): "),
+    ];
+    assert_eq!(told, expect.map(|(item, text)| (item, text.to_owned())));
+    let svg = gantt_svg(&execution, &facts, Micros(START + 2_000_000));
+    keep("gantt-items.svg", &svg);
+    well_formed(&svg);
+    for text in ["lists · executions/exec_01", "for orders[2] of executions/exec_00", ">each[3]<", "7 items"]
+    {
+        assert!(svg.contains(text), "{text}");
+    }
+
+    let many = of_lists(300, 250);
+    let rows = timeline(&replayed(&definition, &many), &many, Micros(START + 99_000_000));
+    let items: Vec<_> = rows.iter().filter_map(|row| row.item).collect();
+    assert_eq!((items.len(), items.last()), (probity_engine::render::MAX_ITEMS, Some(&250)));
+    assert!(rows[1].standing.contains("299 of 300 done, 40 drawn"), "{}", rows[1].standing);
+}
+
+#[test]
+fn graphs_tell_lists_workflows_and_signals_apart() {
+    let definition = definition(LISTS);
+    let facts = of_lists(7, 3);
+    let execution = replayed(&definition, &facts);
+    let (graph, chart) = (dot(&definition, Some(&execution)), mermaid(&definition, Some(&execution)));
+    keep("items.dot", &graph);
+    keep("items.mmd", &chart);
+    accepted(&graph);
+    for text in [
+        "for each of steps.list.names",
+        "6 of 7 done",
+        "needs a person: 3",
+        "runs other",
+        "task list in desk",
+        "waits for the signal go",
+    ] {
+        assert!(graph.contains(text) && chart.contains(text), "{text}: {graph}\n{chart}");
+    }
+    assert!(graph.contains("shape=component") && graph.contains("peripheries=2"), "{graph}");
+    assert!(chart.contains("[[\"child"), "{chart}");
 }
 
 /// Has Graphviz read a graph, when it is installed.

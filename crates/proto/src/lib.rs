@@ -23,7 +23,7 @@ pub mod pb {
 
 pub use pb::probity::{
     anticorruption::v1 as anticorruption, audit::v1 as audit, common::v1 as common,
-    compliance::v1 as compliance, gateway::v1 as gateway, intake::v1 as intake,
+    compliance::v1 as compliance, gateway::v1 as gateway, intake::v1 as intake, monitoring::v1 as monitoring,
     orchestrator::v1 as orchestrator, spam::v1 as spam,
 };
 

@@ -39,7 +39,7 @@ use tokio::task::AbortHandle;
 pub struct RedisConfig {
     /// `redis://[user:password@]host[:port][/database]`.
     pub url: String,
-    /// What every key begins with; 1 to 64 of `a-z A-Z 0-9 . _ -`. Platforms that
+    /// What every key begins with; 1 to 96 of `a-z A-Z 0-9 . _ -`. Platforms that
     /// share a server need different ones.
     pub prefix: String,
     /// The longest a connection or an answer may take; 10 ms to 60 s. A call fails
@@ -65,7 +65,7 @@ impl RedisConfig {
     pub fn validate(&self) -> Result<(), Error> {
         let wrong = |key, reason: String| Err(Error::Config { key, reason });
         if check_queue_name(&self.prefix).is_err() {
-            return wrong("prefix", format!("is {:?}; it must be 1 to 64 of a-z A-Z 0-9 . _ -", self.prefix));
+            return wrong("prefix", format!("is {:?}; it must be 1 to 96 of a-z A-Z 0-9 . _ -", self.prefix));
         }
         if !(Duration::from_millis(10)..=Duration::from_secs(60)).contains(&self.timeout) {
             return wrong("timeout", format!("is {:?}; it must be from 10ms to 60s", self.timeout));

@@ -9,8 +9,8 @@ use probity_types::Micros;
 use std::fmt;
 use std::sync::Arc;
 
-/// Longest name of a queue, in bytes.
-pub const MAX_QUEUE_NAME: usize = 64;
+/// Longest name of a queue, in bytes: room for an owner's own mark before a name of 64.
+pub const MAX_QUEUE_NAME: usize = 96;
 /// Longest name of a tenant or a worker, in bytes.
 pub const MAX_TENANT_NAME: usize = 128;
 /// Longest concurrency key or unique key, in bytes.
@@ -93,7 +93,7 @@ impl Priority {
 pub struct Task {
     /// Its id.
     pub id: TaskId,
-    /// The queue it waits in: 1 to 64 of `a-z A-Z 0-9 . _ -`.
+    /// The queue it waits in: 1 to 96 of `a-z A-Z 0-9 . _ -`.
     pub queue: Arc<str>,
     /// Whose it is: 1 to 128 bytes without control characters.
     pub tenant: Arc<str>,
@@ -284,9 +284,9 @@ mod tests {
             assert!(text.starts_with(expect) && text.is_empty() == expect.is_empty(), "{text}");
         };
         check(good(), "");
-        check(Task { queue: "".into(), ..good() }, "queue must be 1 to 64");
+        check(Task { queue: "".into(), ..good() }, "queue must be 1 to 96");
         check(Task { queue: "a b".into(), ..good() }, "queue must be");
-        check(Task { queue: "q".repeat(65).into(), ..good() }, "queue must be");
+        check(Task { queue: "q".repeat(97).into(), ..good() }, "queue must be");
         check(Task { tenant: "".into(), ..good() }, "tenant has 0 bytes");
         check(Task { tenant: "a\0b".into(), ..good() }, "tenant must not contain control");
         check(good().with_key("k".repeat(257)), "key has 257 bytes");

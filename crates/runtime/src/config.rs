@@ -2,7 +2,7 @@
 //! shapes.
 //!
 //! A file is TOML with a section a service (`[anti_corruption]`), `[host]`,
-//! `[peers]` and `[telemetry]`. The environment overrides single keys:
+//! `[peers]`, `[resilience]`, `[tls]` and `[telemetry]`. The environment overrides single keys:
 //! `PROBITY_INTAKE__MAX_DOCUMENT_BYTES=1048576`. A key nobody knows is refused
 //! with its name rather than ignored.
 
@@ -12,7 +12,7 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use figment::value::{Dict, Value};
 use probity_resilience::retry::BudgetConfig;
-use probity_resilience::{Policy, breaker, bulkhead, hedge, stack};
+use probity_resilience::{Policy, balance, breaker, bulkhead, hedge, limit, performance, stack};
 use probity_storage::DbConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ pub struct HostConfig {
     pub keys_dir: Option<PathBuf>,
     /// Where metrics, probes and the redacted configuration are served.
     pub admin_listen: Option<SocketAddr>,
+    /// A platform to try things on: faults can be injected for drills.
+    pub development: bool,
 }
 
 /// `[resilience]`: how every service deals with its peers.
@@ -57,6 +59,13 @@ pub struct ResilienceConfig {
     pub bulkhead: bulkhead::Config,
     /// If set, slow reads are sent twice.
     pub hedge: Option<hedge::Config>,
+    /// How the endpoints of a peer that has several share its calls.
+    pub balance: balance::Config,
+    /// If set, every service finds out how many calls at once are sensible, and
+    /// refuses the least important ones beyond that.
+    pub limit: Option<limit::Config>,
+    /// Which operations count as slow, and how long they are remembered.
+    pub performance: performance::Config,
 }
 
 impl Default for ResilienceConfig {
@@ -70,11 +79,22 @@ impl Default for ResilienceConfig {
             breaker: breaker::Config::default(),
             bulkhead: bulkhead::Config { max_concurrent: 1_024, max_waiting: 1_024, max_wait_ms: 1_000 },
             hedge: None,
+            balance: balance::Config::default(),
+            limit: None,
+            performance: performance::Config::default(),
         }
     }
 }
 
 impl ResilienceConfig {
+    /// Refuses what cannot work.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        self.settings().validate()?;
+        self.balance.outlier.validate().map_err(|error| format!("balance.outlier.{error}"))?;
+        self.limit.map_or(Ok(()), |limit| limit.validate()).map_err(|error| format!("limit.{error}"))?;
+        self.performance.validate().map_err(|error| format!("performance.{error}"))
+    }
+
     /// The settings of a client stack. Callers set deadlines of their own; the
     /// longest of a step is an hour.
     pub(crate) const fn settings(&self) -> stack::Settings {
@@ -87,6 +107,70 @@ impl ResilienceConfig {
             bulkhead: self.bulkhead,
             hedge: self.hedge,
         }
+    }
+}
+
+/// `[tls]`: mutual TLS between services. Off unless `development` is true or
+/// certificate, key and authority are given. The door has no part in it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// Makes an authority in the folder of the keys, and certificates from it. For
+    /// development and single machines.
+    pub development: bool,
+    /// The certificate of the service with its chain, in PEM. It must carry the DNS
+    /// name `<service>.<domain>`.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, in PEM.
+    pub key: Option<PathBuf>,
+    /// The authorities that certificates of other services are held against, in PEM.
+    pub ca: Option<PathBuf>,
+    /// What names of services end with in certificates.
+    pub domain: String,
+    /// How often new certificates are looked for, in milliseconds.
+    pub reload_ms: u64,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            development: false,
+            certificate: None,
+            key: None,
+            ca: None,
+            domain: "probity.internal".to_owned(),
+            reload_ms: 10_000,
+        }
+    }
+}
+
+impl TlsConfig {
+    /// Refuses what cannot work.
+    fn validate(&self) -> Result<(), String> {
+        let given = [&self.certificate, &self.key, &self.ca].into_iter().flatten().count();
+        match given {
+            0 => {}
+            3 if self.development => return Err("has files and development = true; choose one".to_owned()),
+            3 => {}
+            _ => return Err("needs all of certificate, key and ca, or none of them".to_owned()),
+        }
+        if !(100..=3_600_000).contains(&self.reload_ms) {
+            return Err(format!("reload_ms is {}; it must be from 100 to 3600000", self.reload_ms));
+        }
+        let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if self.domain.len() > 200 || !self.domain.split('.').all(label) {
+            return Err(format!(
+                "domain is {:?}; it must be a DNS name such as probity.internal",
+                self.domain
+            ));
+        }
+        Ok(())
+    }
+
+    /// Where certificates are, if they are files.
+    pub(crate) fn files(&self) -> Option<crate::tls::Paths> {
+        let (certificate, key) = (self.certificate.clone()?, self.key.clone()?);
+        Some(crate::tls::Paths { certificate, key, authority: self.ca.clone()? })
     }
 }
 
@@ -129,17 +213,21 @@ impl Default for ServerConfig {
 pub struct Settings {
     /// `[host]`.
     pub host: HostConfig,
-    /// `[peers]`: where services that are not in this process listen.
+    /// `[peers]`: where services that are not in this process listen: an address, or
+    /// several with commas between them, each with a weight if it wants one
+    /// (`http://10.0.0.7:8086;weight=3`).
     pub peers: BTreeMap<String, String>,
     /// `[telemetry]`.
     pub telemetry: probity_telemetry::TelemetryConfig,
     /// `[resilience]`.
     pub resilience: ResilienceConfig,
+    /// `[tls]`.
+    pub tls: TlsConfig,
     sections: Dict,
 }
 
 const PREFIX: &str = "PROBITY_";
-const COMMON: [&str; 4] = ["host", "peers", "telemetry", "resilience"];
+const COMMON: [&str; 5] = ["host", "peers", "telemetry", "resilience", "tls"];
 
 /// The section of a service: its name with underscores.
 #[must_use]
@@ -173,14 +261,17 @@ impl Settings {
         if let Some(unknown) = sections.keys().find(|name| !known(name)) {
             let names: Vec<_> = edges().services.iter().map(|s| section(&s.name)).collect();
             bail!(
-                "[{unknown}] is no section; there are host, peers, telemetry, resilience, {}",
+                "[{unknown}] is no section; there are host, peers, telemetry, resilience, tls, {}",
                 names.join(", ")
             );
         }
         let resilience: ResilienceConfig = take(&mut sections, "resilience")?;
-        resilience.settings().validate().map_err(|why| anyhow::anyhow!("[resilience] {why}"))?;
+        resilience.validate().map_err(|why| anyhow::anyhow!("[resilience] {why}"))?;
+        let tls: TlsConfig = take(&mut sections, "tls")?;
+        tls.validate().map_err(|why| anyhow::anyhow!("[tls] {why}"))?;
         Ok(Self {
             resilience,
+            tls,
             host: take(&mut sections, "host")?,
             peers: take(&mut sections, "peers")?,
             telemetry: take(&mut sections, "telemetry")?,
@@ -206,11 +297,25 @@ impl Settings {
         Ok(ServiceSettings { own, database, server: server.unwrap_or_default() })
     }
 
-    /// Sets one key of a service's section, as a flag of the command line does.
+    /// Sets one key of a service's section, as a flag of the command line does; a key
+    /// with dots is one of a section inside.
     pub fn set(&mut self, service: &str, key: &str, value: impl Into<Value>) {
-        let slot = self.sections.entry(section(service)).or_insert_with(|| Value::from(Dict::new()));
+        let mut path: Vec<&str> = key.split('.').collect();
+        let last = path.pop().unwrap_or_default();
+        let empty = || Value::from(Dict::new());
+        let mut slot = self.sections.entry(section(service)).or_insert_with(empty);
+        for part in path {
+            if !matches!(slot, Value::Dict(..)) {
+                *slot = empty();
+            }
+            let Value::Dict(_, dict) = slot else { return };
+            slot = dict.entry(part.to_owned()).or_insert_with(empty);
+        }
+        if !matches!(slot, Value::Dict(..)) {
+            *slot = empty();
+        }
         if let Value::Dict(_, dict) = slot {
-            dict.insert(key.to_owned(), value.into());
+            dict.insert(last.to_owned(), value.into());
         }
     }
 }
@@ -286,6 +391,16 @@ mod tests {
         check("[resilience]\nbreakers = 3", "breakers");
         check("[resilience.breaker]\nopen_ms = 0", "[resilience] breaker.open_ms is 0; it must be from 1 to");
         check("[resilience.retry]\nmax_attempts = 0\nbase_ms = 1\ncap_ms = 1", "max_attempts is 0");
+        check("[resilience.balance]\nstrategy = \"best\"", "strategy");
+        check(
+            "[resilience.balance.outlier]\nmax_percent = 0",
+            "[resilience] balance.outlier.max_percent is 0",
+        );
+        check("[resilience.limit]\nmin = 0", "[resilience] limit.min is 0");
+        check("[tls]\ncertificate = \"a\"", "[tls] needs all of certificate, key and ca");
+        check("[tls]\nreload_ms = 1", "[tls] reload_ms is 1; it must be from 100");
+        check("[tls]\ndomain = \"a b\"", "domain is \"a b\"");
+        check("[tls]\ndevelopment = true\ncertificate = \"a\"\nkey = \"b\"\nca = \"c\"", "choose one");
         check("[resilience.budget]\ntoken_ratio = 1.5", "[resilience] budget.token_ratio is 1.5");
     }
 }

@@ -4,20 +4,27 @@
 //! work → ready. The end is [`Shutdown`]'s: refuse → drain → stop background work
 //! → close the stores, the last opened first.
 
-use crate::admin::{self, Hosted, Process};
+use crate::admin::{self, Process};
 use crate::config::{ServerConfig, Settings};
 use crate::edges::edges;
+use crate::faults::{Drills, Faults};
 use crate::identity::{Minter, Verifier};
 use crate::listener;
+use crate::metrics::TlsMetrics;
+use crate::monitoring::{self, Monitor};
 use crate::peers::Peers;
 use crate::server::Inbound;
 use crate::service::{Service, Setup, Task};
+use crate::tls::{Secure, Tls};
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use probity_proto::BoxGrpcService;
+use probity_proto::monitoring::drill_service_server::DrillServiceServer;
+use probity_proto::monitoring::monitoring_service_server::MonitoringServiceServer;
 use probity_resilience::shutdown::{Outcome, Shutdown, Signal, signals};
+use probity_resilience::{Limiter, Observed};
 use probity_telemetry::metrics::RpcMetrics;
 use probity_types::{Clock, SystemClock};
 use prometheus::Registry;
@@ -25,7 +32,6 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
@@ -46,7 +52,12 @@ pub struct HostSettings {
     pub set: Vec<(&'static str, &'static str, String)>,
     /// Addresses of peers, over the configuration: name, URL.
     pub peers: Vec<(String, String)>,
+    /// A platform to try things on, whatever the configuration says.
+    pub development: bool,
 }
+
+/// What every service serves beside its own packages.
+const MONITORING: &str = "probity.monitoring.v1";
 
 type BuildFn = Box<dyn for<'a> FnOnce(&'a mut Parts) -> BoxFuture<'a, anyhow::Result<()>> + Send>;
 
@@ -76,7 +87,9 @@ struct Built {
     door: bool,
     server: ServerConfig,
     service: BoxGrpcService,
-    hosted: Hosted,
+    monitor: Arc<Monitor>,
+    /// What its listener asks of whoever connects; the door asks for tokens instead.
+    secure: Option<Secure>,
 }
 
 impl Host {
@@ -108,7 +121,7 @@ impl Host {
         for build in self.builds {
             build(&mut parts).await?;
         }
-        for store in parts.built.iter().flat_map(|built| &built.hosted.stores) {
+        for store in parts.built.iter().flat_map(|built| built.monitor.stores()) {
             store.close().await;
         }
         Ok(())
@@ -160,7 +173,18 @@ impl Parts {
     async fn build<S: Service>(&mut self) -> anyhow::Result<()> {
         let settings = self.settings.service::<S::Config>(S::NAME)?;
         let registry = probity_telemetry::metrics::registry(S::NAME)?;
-        self.peers.measure(S::NAME, &registry)?;
+        let shared = self.peers.measure(S::NAME, &registry)?;
+        let monitor = Arc::new(Monitor::new(
+            S::NAME,
+            registry.clone(),
+            shared.breakers,
+            shared.performance,
+            self.shutdown.clone(),
+            self.clock.clone(),
+        ));
+        let secure = self.secure::<S>(&registry)?;
+        let faults = Arc::new(Faults::new(self.settings.host.development || self.options.development));
+        self.peers.drill(S::NAME, faults.clone());
         let mut setup = Setup {
             service: S::NAME,
             database: settings.database,
@@ -172,23 +196,24 @@ impl Parts {
             clock: self.clock.clone(),
             stop: self.shutdown.background(),
             tasks: Vec::new(),
-            stores: Vec::new(),
+            monitor: monitor.clone(),
+            faults: faults.clone(),
             relayed: false,
         };
         let service =
             S::build(settings.own, &mut setup).await.with_context(|| format!("{} cannot start", S::NAME))?;
         self.tasks.append(&mut setup.tasks);
-        for store in &setup.stores {
-            let store = store.clone();
+        let stores = monitor.stores();
+        for store in stores.clone() {
             self.shutdown.on_stop("store", move || async move {
                 store.close().await;
                 Ok(())
             });
         }
-        let inbound = self.inbound::<S>(&registry, &settings.server)?;
-        let boxed = inbound.wrap(with_standard_services::<S>(service.routes()).await?);
+        let inbound = self.inbound::<S>(&monitor, &settings.server)?;
+        let boxed = inbound.wrap(with_standard_services::<S>(service.routes(), &monitor, faults).await?);
         self.peers.add_local(S::NAME, boxed.clone());
-        if let Some(store) = setup.stores.first().filter(|_| setup.relayed) {
+        if let Some(store) = stores.first().filter(|_| setup.relayed) {
             let written =
                 inbound.denials().write(store.clone(), self.clock.clone(), self.shutdown.background());
             self.tasks.push(("denials", Box::pin(written)));
@@ -198,23 +223,35 @@ impl Parts {
             door: S::DOOR,
             server: settings.server,
             service: boxed,
-            hosted: Hosted { name: S::NAME, registry, stores: setup.stores, inbound },
+            monitor,
+            secure,
         });
         Ok(())
     }
 
-    fn inbound<S: Service>(
-        &self,
-        registry: &Registry,
-        server: &ServerConfig,
-    ) -> anyhow::Result<Arc<Inbound>> {
+    /// The certificates of a service, if there are any: it calls with them, and its
+    /// listener asks for them.
+    fn secure<S: Service>(&mut self, registry: &Registry) -> anyhow::Result<Option<Secure>> {
+        let tls = Tls::open(&self.settings.tls, &self.keys_dir, S::NAME, self.clock.now());
+        let Some(tls) = tls.context("[tls] of the configuration cannot be used")? else { return Ok(None) };
+        let metrics = TlsMetrics::register(registry)?;
+        self.peers.secure(S::NAME, tls.clone());
+        let watched = tls.clone().watch(metrics.clone(), self.clock.clone(), self.shutdown.background());
+        self.tasks.push(("certificates", Box::pin(watched)));
+        Ok((!S::DOOR).then(|| Secure::new(tls, S::NAME, metrics)))
+    }
+
+    fn inbound<S: Service>(&self, monitor: &Monitor, server: &ServerConfig) -> anyhow::Result<Arc<Inbound>> {
         let verifier = (!S::DOOR)
             .then(|| Verifier::new(&self.keys_dir, edges().callers_of(S::NAME), self.clock.clone()));
-        let own = |path: &str| S::PACKAGES.iter().any(|p| path.starts_with(&format!("/{p}.")));
+        let own =
+            |path: &str| S::PACKAGES.iter().chain(&[MONITORING]).any(|p| path.starts_with(&format!("/{p}.")));
         let paths = probity_proto::access::methods().map(|(path, _)| path).filter(|path| own(path));
-        let metrics = RpcMetrics::server(registry, paths)?;
-        let timeout = Duration::from_millis(server.timeout_ms);
-        Ok(Inbound::new(S::NAME, verifier, metrics, timeout, server.max_in_flight, self.shutdown.clone()))
+        let metrics = RpcMetrics::server(monitor.registry(), paths)?;
+        let config = self.settings.resilience.limit;
+        let limiter = config.map(|config| Limiter::new(S::NAME, config, Observed::default())).transpose()?;
+        let measured = (monitor.performance().clone(), limiter);
+        Ok(Inbound::new(S::NAME, verifier, metrics, server, self.shutdown.clone(), measured))
     }
 
     /// Binds everything first, so that a taken port ends the start before any
@@ -257,14 +294,16 @@ impl Parts {
         for (name, listener) in listeners {
             if let Some(built) = self.built.iter().find(|b| b.name == name) {
                 let (config, service) = (built.server.clone(), built.service.clone());
-                tokio::spawn(listener::serve(listener, config, service, shutdown.accepting()));
+                let secure = built.secure.clone();
+                tokio::spawn(listener::serve(listener, config, service, secure, shutdown.accepting()));
             }
         }
         for (name, task) in self.tasks {
             shutdown.spawn(name, |_| task);
         }
-        let hosted = self.built.into_iter().map(|b| b.hosted).collect();
-        let process = Arc::new(Process { hosted, registry });
+        let monitors = Arc::new(self.built.into_iter().map(|b| b.monitor).collect::<Vec<_>>());
+        let process = Arc::new(Process { monitors: monitors.clone(), registry });
+        shutdown.spawn("performance", |stop| monitoring::clean(monitors, stop));
         shutdown.spawn("admin port", |stop| admin::serve(admin, process, stop));
         Running { addrs, admin_addr, shutdown, signals, peers: self.peers }
     }
@@ -301,13 +340,18 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .with_service_name("grpc.health.v1.Health")
 }
 
-/// Health and reflection beside the service's own.
-async fn with_standard_services<S: Service>(routes: Routes) -> anyhow::Result<Routes> {
+/// Health, reflection and monitoring beside the service's own. The door answers
+/// monitoring itself, for all services.
+async fn with_standard_services<S: Service>(
+    routes: Routes,
+    monitor: &Arc<Monitor>,
+    faults: Arc<Faults>,
+) -> anyhow::Result<Routes> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let (mut v1, mut v1alpha) = (reflection(), reflection());
     for service in probity_proto::pool().services() {
         let package = service.parent_file().package_name().to_owned();
-        let own = S::PACKAGES.contains(&package.as_str());
+        let own = S::PACKAGES.contains(&package.as_str()) || package == MONITORING;
         if own {
             reporter.set_service_status(service.full_name(), tonic_health::ServingStatus::Serving).await;
         }
@@ -316,7 +360,13 @@ async fn with_standard_services<S: Service>(routes: Routes) -> anyhow::Result<Ro
             v1alpha = v1alpha.with_service_name(service.full_name());
         }
     }
-    Ok(routes.add_service(health).add_service(v1.build_v1()?).add_service(v1alpha.build_v1alpha()?))
+    let routes = routes.add_service(health).add_service(v1.build_v1()?).add_service(v1alpha.build_v1alpha()?);
+    if S::DOOR {
+        return Ok(routes);
+    }
+    let monitoring = MonitoringServiceServer::new(monitoring::Api(monitor.clone()));
+    let drills = DrillServiceServer::new(Drills { service: S::NAME, faults });
+    Ok(routes.add_service(monitoring).add_service(drills))
 }
 
 /// A process that runs.

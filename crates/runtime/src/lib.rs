@@ -15,14 +15,16 @@ mod app;
 pub mod call;
 mod client;
 pub mod config;
-mod denials;
+pub mod denials;
 pub mod documents;
 pub mod edges;
+pub mod faults;
 mod host;
 pub mod identity;
 pub mod keys;
 mod listener;
 mod metrics;
+pub mod monitoring;
 mod peers;
 mod probe;
 mod recovery;
@@ -33,6 +35,7 @@ mod service;
 pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 
 pub use app::App;
 pub use call::{Call, Caller, IDEMPOTENCY_KEY, REQUEST_ID, RemoteAddr};

@@ -1,18 +1,20 @@
 //! The TCP side: one accept loop with every limit in one place.
 //!
-//! HTTP/1.1 and HTTP/2 without TLS on the same port (h2c). TLS between services
-//! is the mesh's, until the resilience work brings its own.
+//! HTTP/1.1 and HTTP/2 without TLS on the same port (h2c), or HTTP/2 over mutual TLS
+//! and nothing else ([`Secure`]).
 
 use crate::call::RemoteAddr;
 use crate::config::ServerConfig;
+use crate::tls::Secure;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use probity_proto::BoxGrpcService;
+use probity_proto::{BoxError, BoxGrpcService};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +54,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     config: ServerConfig,
     service: BoxGrpcService,
+    secure: Option<Secure>,
     stop: CancellationToken,
 ) {
     let builder = Arc::new(builder(&config));
@@ -63,11 +66,16 @@ pub(crate) async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((stream, addr, place)) = accepted else { continue };
-        let connection = builder.serve_connection(TokioIo::new(stream), hyper_service(service.clone(), addr));
-        let watched = graceful.watch(connection.into_owned());
+        let (builder, service, watcher) = (builder.clone(), service.clone(), graceful.watcher());
+        let secure = secure.clone().map(|secure| (secure, Duration::from_millis(config.header_timeout_ms)));
         tokio::spawn(async move {
-            if let Err(error) = watched.await {
-                tracing::debug!(%error, "connection ended");
+            let service = hyper_service(service, addr);
+            match secure {
+                None => connection(&builder, stream, service, watcher).await,
+                Some((secure, limit)) => match secure.accept(stream, limit).await {
+                    Ok(stream) => connection(&builder, stream, service, watcher).await,
+                    Err(error) => tracing::info!(%addr, %error, "a connection was refused"),
+                },
             }
             drop(place);
         });
@@ -75,6 +83,24 @@ pub(crate) async fn serve(
     drop(listener);
     if tokio::time::timeout(CLOSE_LIMIT, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were cut because they did not end in time");
+    }
+}
+
+/// Serves one connection to its end.
+async fn connection<I, S>(
+    builder: &Builder<TokioExecutor>,
+    stream: I,
+    service: S,
+    watcher: hyper_util::server::graceful::Watcher,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: hyper::service::Service<HyperRequest, Response = http::Response<Body>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+{
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "connection ended");
     }
 }
 

@@ -1,8 +1,9 @@
-//! What is measured of the calls a service makes.
+//! What is measured of the calls a service makes, and of its certificates.
 
 use probity_resilience::breaker::{Change, State};
 use probity_resilience::{Event, Observer};
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use std::time::Duration;
 
 /// The metrics of one caller; also writes changes of state to the log.
 pub(crate) struct PeerMetrics {
@@ -12,6 +13,8 @@ pub(crate) struct PeerMetrics {
     refused: IntCounterVec,
     retries: IntCounter,
     exhausted: IntCounter,
+    hedges: IntCounter,
+    ejections: IntCounterVec,
 }
 
 impl PeerMetrics {
@@ -39,12 +42,22 @@ impl PeerMetrics {
             "retry_budget_exhausted_total",
             "Calls that were not tried again because the retry budget of the peer was used up",
         )?;
+        let hedges = IntCounter::new("call_hedges_total", "Slow reads that were sent a second time")?;
+        let ejections = IntCounterVec::new(
+            Opts::new(
+                "endpoint_ejections_total",
+                "Endpoints of peers that were taken out because they failed",
+            ),
+            &["endpoint"],
+        )?;
+        registry.register(Box::new(hedges.clone()))?;
+        registry.register(Box::new(ejections.clone()))?;
         registry.register(Box::new(state.clone()))?;
         registry.register(Box::new(changes.clone()))?;
         registry.register(Box::new(refused.clone()))?;
         registry.register(Box::new(retries.clone()))?;
         registry.register(Box::new(exhausted.clone()))?;
-        Ok(Self { caller, state, changes, refused, retries, exhausted })
+        Ok(Self { caller, state, changes, refused, retries, exhausted, hedges, ejections })
     }
 
     fn changed(&self, peer: &str, change: Change) {
@@ -62,6 +75,19 @@ impl PeerMetrics {
     }
 }
 
+impl PeerMetrics {
+    fn ejected(&self, endpoint: &str, during: Option<Duration>) {
+        let service = self.caller;
+        match during {
+            Some(during) => {
+                self.ejections.with_label_values(&[endpoint]).inc();
+                tracing::warn!(service, endpoint, ?during, "an endpoint was taken out");
+            }
+            None => tracing::info!(service, endpoint, "an endpoint was put back"),
+        }
+    }
+}
+
 impl Observer for PeerMetrics {
     fn on_event(&self, event: &Event<'_>) {
         match event {
@@ -69,11 +95,42 @@ impl Observer for PeerMetrics {
             Event::Refused { name, code } => self.refused.with_label_values(&[*name, *code]).inc(),
             Event::Retrying { .. } => self.retries.inc(),
             Event::BudgetExhausted { .. } => self.exhausted.inc(),
+            Event::Hedged { .. } => self.hedges.inc(),
+            Event::Ejection { endpoint, during } => self.ejected(endpoint, *during),
             Event::Slow { operation, provider, took, critical } => {
                 let service = self.caller;
                 tracing::warn!(service, peer = provider, operation, ?took, critical, "slow call");
             }
             _ => {}
         }
+    }
+}
+
+/// What is measured of the certificates of a service.
+#[derive(Clone)]
+pub(crate) struct TlsMetrics {
+    pub(crate) expiry: IntGauge,
+    pub(crate) reloads: IntCounterVec,
+    pub(crate) refused: IntCounterVec,
+}
+
+impl TlsMetrics {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let expiry = IntGauge::new(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the certificate of the service ends, in seconds since 1970",
+        )?;
+        let reloads = IntCounterVec::new(
+            Opts::new("tls_reloads_total", "New certificates found, by whether they could be used"),
+            &["outcome"],
+        )?;
+        let refused = IntCounterVec::new(
+            Opts::new("tls_connections_refused_total", "Connections refused before their first call"),
+            &["reason"],
+        )?;
+        registry.register(Box::new(expiry.clone()))?;
+        registry.register(Box::new(reloads.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
+        Ok(Self { expiry, reloads, refused })
     }
 }

@@ -7,16 +7,21 @@
 use crate::client;
 use crate::config::ResilienceConfig;
 use crate::edges::edges;
+use crate::faults::{Faults, Met};
 use crate::resilience::Callers;
 use crate::status::status;
+use crate::tls::{self, Tls};
 use parking_lot::RwLock;
 use probity_proto::{BoxGrpcService, boxed};
+use probity_resilience::balance::watch_health;
+use probity_resilience::stack::Shared;
 use probity_types::{Fault, FaultKind};
 use prometheus::Registry;
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt as _;
@@ -30,19 +35,47 @@ struct Inner {
     local: RwLock<HashMap<&'static str, BoxGrpcService>>,
     remote: BTreeMap<String, String>,
     callers: Callers,
+    tls: RwLock<HashMap<&'static str, Tls>>,
+    /// Faults by caller, for drills.
+    faults: RwLock<HashMap<&'static str, Arc<Faults>>>,
+    /// Ends what follows the health of endpoints.
+    stop: CancellationToken,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 impl Peers {
     /// Peers with the addresses of those outside this process.
     #[must_use]
     pub(crate) fn new(remote: BTreeMap<String, String>, config: ResilienceConfig) -> Self {
-        Self(Arc::new(Inner { local: RwLock::default(), remote, callers: Callers::new(config) }))
+        let (local, tls, callers) = (RwLock::default(), RwLock::default(), Callers::new(config));
+        let (faults, stop) = (RwLock::default(), CancellationToken::new());
+        Self(Arc::new(Inner { local, remote, callers, tls, faults, stop }))
     }
 
     /// Counts what happens to the calls of a service on its registry. To be
-    /// called before its first client is made.
-    pub(crate) fn measure(&self, caller: &'static str, registry: &Registry) -> prometheus::Result<()> {
+    /// called before its first client is made; answers what they share.
+    pub(crate) fn measure(&self, caller: &'static str, registry: &Registry) -> prometheus::Result<Shared> {
         self.0.callers.measure(caller, registry)
+    }
+
+    /// Gives a caller certificates: from now on it connects with them alone.
+    pub(crate) fn secure(&self, caller: &'static str, tls: Tls) {
+        self.0.tls.write().insert(caller, tls);
+    }
+
+    /// Lets a caller meet these faults. To be called before its first client is made.
+    pub(crate) fn drill(&self, caller: &'static str, faults: Arc<Faults>) {
+        self.0.faults.write().insert(caller, faults);
+    }
+
+    fn channel(&self, caller: &str, callee: &str, url: &str) -> Result<Channel, Fault> {
+        let tls = self.0.tls.read().get(caller).cloned();
+        tls::channel(&endpoint(url, tls.is_some())?, tls.as_ref(), callee)
     }
 
     /// Adds a service of this process.
@@ -62,7 +95,8 @@ impl Peers {
     /// that the table stays true.
     #[must_use]
     pub(crate) fn client(&self, caller: &'static str, callee: &'static str) -> BoxGrpcService {
-        let transport = Lazy { peers: self.clone(), caller, callee, found: Arc::new(OnceLock::new()) };
+        let faults = self.0.faults.read().get(caller).cloned().unwrap_or_default();
+        let transport = Lazy { peers: self.clone(), caller, callee, faults, found: Arc::default() };
         let transport = transport.boxed_clone();
         match self.0.callers.stack(caller, callee) {
             Ok(stack) => client::stack(caller, callee, &stack, transport),
@@ -76,6 +110,7 @@ impl Peers {
     /// # Errors
     /// When the address is none, or `edges.toml` has no such edge.
     pub(crate) fn client_at(
+        &self,
         caller: &'static str,
         callee: &'static str,
         url: &str,
@@ -83,10 +118,10 @@ impl Peers {
         if !edges().allows(caller, callee) {
             return Err(no_edge(caller, callee));
         }
-        Ok(client::once(caller, callee, boxed(callee, connect(url)?)))
+        Ok(client::once(caller, callee, boxed(callee, self.channel(caller, callee, url)?)))
     }
 
-    fn find(&self, callee: &'static str) -> Result<BoxGrpcService, Fault> {
+    fn find(&self, caller: &'static str, callee: &'static str) -> Result<BoxGrpcService, Fault> {
         if let Some(service) = self.0.local.read().get(callee) {
             return Ok(service.clone());
         }
@@ -94,7 +129,36 @@ impl Peers {
             Some(url) => url.clone(),
             None => default_url(callee)?,
         };
-        Ok(boxed(callee, connect(&url)?))
+        self.endpoints(caller, callee, &url)
+    }
+
+    /// The transport to a peer at these addresses: a channel, or a choice of several
+    /// whose health is followed.
+    fn endpoints(
+        &self,
+        caller: &'static str,
+        callee: &'static str,
+        urls: &str,
+    ) -> Result<BoxGrpcService, Fault> {
+        let mut endpoints = Vec::new();
+        for address in urls.split(',').map(str::trim) {
+            let (url, weight) = weighted(address)?;
+            let channel = boxed(callee, self.channel(caller, callee, url)?);
+            endpoints.push((url.to_owned(), weight, channel));
+        }
+        if let [(_, _, only)] = endpoints.as_slice() {
+            return Ok(only.clone());
+        }
+        let channels: Vec<_> = endpoints.iter().map(|(_, _, channel)| channel.clone()).collect();
+        let balance = self.0.callers.balance(caller, callee, endpoints)?;
+        for (position, channel) in channels.into_iter().enumerate() {
+            let (followed, stop) = (balance.clone(), self.0.stop.clone());
+            let follow = watch_health(channel, String::new(), stop, move |serving| {
+                followed.set_serving(position, serving);
+            });
+            tokio::spawn(follow);
+        }
+        Ok(boxed(callee, balance))
     }
 }
 
@@ -112,15 +176,30 @@ fn no_edge(caller: &str, callee: &str) -> Fault {
     Fault::new(FaultKind::Denied, "RUN-0008", why)
 }
 
+/// An address and how much of the load it is meant to take.
+fn weighted(address: &str) -> Result<(&str, u32), Fault> {
+    let Some((url, weight)) = address.split_once(";weight=") else { return Ok((address, 1)) };
+    let wrong = || format!("{address:?}: write a weight as http://HOST:PORT;weight=3, from 0 to 1000");
+    let weight = weight.parse().ok().filter(|weight| *weight <= 1_000);
+    let weight = weight.ok_or_else(|| Fault::new(FaultKind::Internal, "RUN-0007", wrong()))?;
+    Ok((url, weight))
+}
+
 fn default_url(callee: &str) -> Result<String, Fault> {
     edges().service(callee).map(|s| format!("http://127.0.0.1:{}", s.port)).ok_or_else(|| {
         Fault::new(FaultKind::Internal, "RUN-0007", format!("{callee} is no service of this platform"))
     })
 }
 
-/// A channel that connects when it is first used and again whenever it must.
-fn connect(url: &str) -> Result<Channel, Fault> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|e| {
+/// How to reach an address. Whether that is encrypted follows from `[tls]`, not from
+/// the scheme; an address that asks for TLS where there is none is refused.
+fn endpoint(url: &str, secure: bool) -> Result<Endpoint, Fault> {
+    let plain = url.strip_prefix("https://").map(|rest| format!("http://{rest}"));
+    if plain.is_some() && !secure {
+        let why = format!("{url} asks for TLS, and [tls] is off; configure it, or write http://");
+        return Err(Fault::new(FaultKind::Internal, "RUN-0007", why));
+    }
+    let endpoint = Endpoint::from_shared(plain.unwrap_or_else(|| url.to_owned())).map_err(|e| {
         Fault::new(FaultKind::Internal, "RUN-0007", format!("{url:?} is no peer address")).with_source(e)
     })?;
     Ok(endpoint
@@ -129,8 +208,7 @@ fn connect(url: &str) -> Result<Channel, Fault> {
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
-        .connect_lazy())
+        .initial_connection_window_size(4 << 20))
 }
 
 /// A peer that is looked up at its first call.
@@ -139,6 +217,7 @@ struct Lazy {
     peers: Peers,
     caller: &'static str,
     callee: &'static str,
+    faults: Arc<Faults>,
     found: Arc<OnceLock<BoxGrpcService>>,
 }
 
@@ -148,8 +227,15 @@ impl Lazy {
     }
 
     async fn call(self, request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
+        let met = self.faults.meet(self.callee).await;
+        if let Met::Instead(status) = met {
+            return Ok(status.into_http());
+        }
         match self.service() {
-            Ok(service) => service.oneshot(request).await,
+            Ok(service) => {
+                let answer = service.oneshot(request).await;
+                if let Met::After(status) = met { Ok(status.into_http()) } else { answer }
+            }
             Err(fault) => Ok(status(fault).into_http()),
         }
     }
@@ -161,7 +247,7 @@ impl Lazy {
         if !edges().allows(self.caller, self.callee) {
             return Err(no_edge(self.caller, self.callee));
         }
-        let service = self.peers.find(self.callee)?;
+        let service = self.peers.find(self.caller, self.callee)?;
         Ok(self.found.get_or_init(|| service).clone())
     }
 }

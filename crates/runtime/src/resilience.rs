@@ -4,11 +4,14 @@
 use crate::config::ResilienceConfig;
 use crate::metrics::PeerMetrics;
 use parking_lot::Mutex;
+use probity_proto::BoxGrpcService;
 use probity_resilience::breaker::{Breakers, Outcome, of_status};
-use probity_resilience::performance::{self, Performance};
+use probity_resilience::performance::Performance;
 use probity_resilience::stack::{Error, Shared};
-use probity_resilience::{Observed, Stack};
+use probity_resilience::{Balance, Observed, Stack};
+use probity_types::{Fault, FaultKind};
 use prometheus::Registry;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +33,7 @@ impl Caller {
     fn new(config: &ResilienceConfig, observed: Observed) -> Result<Self, Error> {
         let invalid = |error: probity_resilience::Invalid| Error::Settings(error.to_string());
         let breakers = Breakers::new(config.breaker, BTreeMap::new(), observed.clone()).map_err(invalid)?;
-        let performance =
-            Performance::new(performance::Config::default(), observed.clone()).map_err(invalid)?;
+        let performance = Performance::new(config.performance, observed.clone()).map_err(invalid)?;
         Ok(Self { shared: Shared { breakers, performance, observed }, stacks: HashMap::new() })
     }
 }
@@ -42,23 +44,21 @@ impl Callers {
     }
 
     /// Counts the calls of a caller on its registry.
-    pub(crate) fn measure(&self, caller: &'static str, registry: &Registry) -> prometheus::Result<()> {
+    ///
+    /// Answers what all its stacks share.
+    pub(crate) fn measure(&self, caller: &'static str, registry: &Registry) -> prometheus::Result<Shared> {
         let observed = Observed::by(Arc::new(PeerMetrics::register(caller, registry)?));
         let made = Caller::new(&self.config, observed).map_err(|e| prometheus::Error::Msg(e.to_string()))?;
+        let shared = made.shared.clone();
         self.known.lock().insert(caller, made);
-        Ok(())
+        Ok(shared)
     }
 
     /// The stack of a pair. A caller nobody measures has one too: tests and the
     /// command line call as somebody.
     pub(crate) fn stack(&self, caller: &'static str, callee: &'static str) -> Result<Stack, Error> {
         let mut known = self.known.lock();
-        if !known.contains_key(caller) {
-            known.insert(caller, Caller::new(&self.config, Observed::default())?);
-        }
-        let Some(caller) = known.get_mut(caller) else {
-            return Err(Error::Settings("the caller is not known".to_owned()));
-        };
+        let caller = self.known(&mut known, caller)?;
         if let Some(stack) = caller.stacks.get(callee) {
             return Ok(stack.clone());
         }
@@ -66,6 +66,37 @@ impl Callers {
         caller.stacks.insert(callee, stack.clone());
         Ok(stack)
     }
+
+    /// A choice of several endpoints of a pair. One that only passes on what somebody
+    /// behind it said is not taken out for it.
+    pub(crate) fn balance(
+        &self,
+        caller: &'static str,
+        callee: &'static str,
+        endpoints: Vec<(String, u32, BoxGrpcService)>,
+    ) -> Result<Balance, Fault> {
+        let mut known = self.known.lock();
+        let caller = self.known(&mut known, caller).map_err(|error| unusable(error.to_string()))?;
+        let observed = caller.shared.observed.clone();
+        let balance = Balance::new(callee, self.config.balance, endpoints, observed);
+        Ok(balance.map_err(|error| unusable(error.to_string()))?.with_classifier(judge))
+    }
+
+    fn known<'k>(
+        &self,
+        known: &'k mut HashMap<&'static str, Caller>,
+        caller: &'static str,
+    ) -> Result<&'k mut Caller, Error> {
+        match known.entry(caller) {
+            Entry::Occupied(there) => Ok(there.into_mut()),
+            Entry::Vacant(free) => Ok(free.insert(Caller::new(&self.config, Observed::default())?)),
+        }
+    }
+}
+
+/// A setting that was valid at start is not any more: a mistake of ours.
+fn unusable(why: String) -> Fault {
+    Fault::new(FaultKind::Internal, "RUN-0007", why)
 }
 
 /// What a status says about a peer that took so long to give it.
@@ -91,7 +122,6 @@ fn judge(status: &Status, took: Duration) -> Outcome {
 mod tests {
     use super::*;
     use crate::status::status;
-    use probity_types::{Fault, FaultKind};
 
     #[test]
     fn only_a_failure_of_the_peer_itself_counts() {

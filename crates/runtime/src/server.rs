@@ -2,13 +2,16 @@
 //! in-flight limit, deadline, caller token, role, panic barrier, metrics.
 
 use crate::call::{CallerToken, REQUEST_ID, RemoteAddr};
-use crate::denials::Denials;
+use crate::config::ServerConfig;
+use crate::denials::{Denial, Denials};
 use crate::identity::{CALLER_HEADER, Verifier};
 use crate::status::{http_status, status};
 use futures::FutureExt as _;
 use probity_proto::{BoxGrpcService, access, boxed};
 use probity_resilience::deadline::{DeadlineLayer, Limits};
+use probity_resilience::performance::{MeasureLayer, Performance};
 use probity_resilience::shutdown::{Shutdown, State, TrackLayer};
+use probity_resilience::{LimitLayer, Limiter};
 use probity_telemetry::metrics::RpcMetrics;
 use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
@@ -24,6 +27,9 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 use tracing::Instrument as _;
 
+/// Different denials kept apart between two writes; the rest is counted together.
+const DENIALS_APART: usize = 100;
+
 /// The in-bound side of one service.
 pub(crate) struct Inbound {
     service: &'static str,
@@ -31,9 +37,12 @@ pub(crate) struct Inbound {
     verifier: Option<Verifier>,
     metrics: RpcMetrics,
     deadline: DeadlineLayer,
+    measure: MeasureLayer,
+    /// If set, how many calls at once turn out to be sensible.
+    limit: Option<LimitLayer>,
     permits: Arc<Semaphore>,
     shutdown: Shutdown,
-    denials: Arc<Denials>,
+    denials: Denials,
 }
 
 impl Inbound {
@@ -41,19 +50,30 @@ impl Inbound {
         service: &'static str,
         verifier: Option<Verifier>,
         metrics: RpcMetrics,
-        timeout: Duration,
-        max_in_flight: usize,
+        server: &ServerConfig,
         shutdown: Shutdown,
+        (performance, limiter): (Performance, Option<Limiter>),
     ) -> Arc<Self> {
-        let permits = Arc::new(Semaphore::new(max_in_flight));
-        let deadline = DeadlineLayer::server(Limits { unary: timeout, stream: None });
-        Arc::new(Self { service, verifier, metrics, deadline, permits, shutdown, denials: Arc::default() })
+        let permits = Arc::new(Semaphore::new(server.max_in_flight));
+        let unary = Duration::from_millis(server.timeout_ms);
+        let deadline = DeadlineLayer::server(Limits { unary, stream: None });
+        let measure = MeasureLayer::new(performance, service);
+        let denials = Denials::new("call.denied", DENIALS_APART);
+        let limit = limiter.map(LimitLayer::new);
+        Arc::new(Self { service, verifier, metrics, deadline, measure, limit, permits, shutdown, denials })
     }
 
     /// The routes of the service behind everything a call must pass.
     pub(crate) fn wrap(self: &Arc<Self>, routes: Routes) -> BoxGrpcService {
         let routes = match &self.verifier {
-            Some(_) => boxed(self.service, self.deadline.layer(routes.prepare())),
+            Some(_) => {
+                let bounded = boxed(self.service, self.deadline.layer(routes.prepare()));
+                let limited = match &self.limit {
+                    Some(limit) => boxed(self.service, limit.layer(bounded)),
+                    None => bounded,
+                };
+                boxed(self.service, self.measure.layer(limited))
+            }
             // The door tells REST and gRPC apart and sets its own deadlines.
             None => boxed(self.service, routes.prepare()),
         };
@@ -72,8 +92,24 @@ impl Inbound {
     }
 
     /// Calls denied here since they were last written to the outbox.
-    pub(crate) fn denials(&self) -> Arc<Denials> {
+    pub(crate) fn denials(&self) -> Denials {
         self.denials.clone()
+    }
+
+    /// Takes note of a denied call. `ctx` is the caller, where it was credible.
+    fn denied(&self, ctx: Option<&Ctx>, path: &str, address: &str, request_id: &str, fault: &Fault) {
+        let who = |ctx: &Ctx| (ctx.tenant.clone(), ctx.actor.clone());
+        let (tenant, actor) = ctx.map_or_else(|| ("platform".to_owned(), "anonymous".to_owned()), who);
+        let denial = Denial {
+            tenant,
+            actor,
+            address: address.to_owned(),
+            method: path.chars().take(200).collect(),
+            code: fault.code,
+            reason: fault.message.clone(),
+        };
+        let request_id: String = request_id.chars().take(128).collect();
+        self.denials.note(denial, &request_id);
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -131,17 +167,19 @@ impl Inbound {
         request: &mut http::Request<Body>,
         request_id: String,
     ) -> Result<(), Fault> {
+        let address = request.extensions().get::<RemoteAddr>().map(|addr| addr.0.ip().to_string());
+        let address = address.unwrap_or_default();
         let verified = text(request, CALLER_HEADER).ok_or_else(no_token).and_then(|token| {
             let ctx = verifier.verify(&token)?;
             Ok((token, ctx))
         });
         let (token, mut ctx) =
-            verified.inspect_err(|fault| self.denials.count(None, path, &request_id, fault))?;
+            verified.inspect_err(|fault| self.denied(None, path, &address, &request_id, fault))?;
         ctx.request_id = request_id;
         ctx.trace_id = span::current().map(|trace| trace.trace_id_hex()).unwrap_or_default();
         tracing::Span::current().record("tenant", ctx.tenant.as_str());
         authorize(path, &ctx)
-            .inspect_err(|fault| self.denials.count(Some(&ctx), path, &ctx.request_id, fault))?;
+            .inspect_err(|fault| self.denied(Some(&ctx), path, &address, &ctx.request_id, fault))?;
         request.extensions_mut().insert(CallerToken(token));
         request.extensions_mut().insert(ctx);
         Ok(())
@@ -232,3 +270,6 @@ fn authorize(path: &str, ctx: &Ctx) -> Result<(), Fault> {
     let why = format!("this needs one of the roles {}", needed.join(", "));
     Err(Fault::new(FaultKind::Denied, "RUN-0015", why))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@
 
 use crate::config::ServiceConfig;
 use crate::edges::edges;
+use crate::faults::Faults;
 use crate::identity::Minter;
+use crate::monitoring::{DeadLetters, Monitor};
 use crate::peers::Peers;
 use crate::relay::{Outbox, Relay};
 use anyhow::Context as _;
@@ -14,6 +16,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -44,8 +47,9 @@ pub trait Service: Send + Sync + Sized + 'static {
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Dials instances of a service at addresses that are only known at run time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct Dialer {
+    peers: Peers,
     caller: &'static str,
     callee: &'static str,
 }
@@ -57,7 +61,7 @@ impl Dialer {
     /// # Errors
     /// When the address cannot be read, or `edges.toml` has no such edge.
     pub fn dial(&self, url: &str) -> Result<BoxGrpcService, Fault> {
-        Peers::client_at(self.caller, self.callee, url)
+        self.peers.client_at(self.caller, self.callee, url)
     }
 }
 
@@ -73,7 +77,8 @@ pub struct Setup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: Vec<(&'static str, Task)>,
-    pub(crate) stores: Vec<Db>,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) faults: Arc<Faults>,
     /// Whether what is put in the outbox of its store reaches the audit log.
     pub(crate) relayed: bool,
 }
@@ -108,7 +113,7 @@ impl Setup {
         let db = Db::open(&config, &schema, migrations)
             .await
             .with_context(|| format!("the store of {} cannot be opened", self.service))?;
-        self.stores.push(db.clone());
+        self.monitor.add_store(db.clone());
         Ok(db)
     }
 
@@ -132,8 +137,8 @@ impl Setup {
 
     /// Dials single instances of a service: other replicas of this one, say.
     #[must_use]
-    pub const fn dialer(&self, service: &'static str) -> Dialer {
-        Dialer { caller: self.service, callee: service }
+    pub fn dialer(&self, service: &'static str) -> Dialer {
+        Dialer { peers: self.peers.clone(), caller: self.service, callee: service }
     }
 
     /// The names of all services of the platform.
@@ -146,6 +151,28 @@ impl Setup {
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// How the service is doing.
+    #[must_use]
+    pub fn monitor(&self) -> Arc<Monitor> {
+        self.monitor.clone()
+    }
+
+    /// The faults that the calls of the service meet in drills.
+    #[must_use]
+    pub fn faults(&self) -> Arc<Faults> {
+        self.faults.clone()
+    }
+
+    /// Shows the dead letters of the service to whoever monitors it.
+    pub fn shows_dead_letters(&mut self, letters: Arc<dyn DeadLetters>) {
+        self.monitor.set_letters(letters);
+    }
+
+    /// Says how long the service keeps answers to requests with idempotency keys.
+    pub fn keeps_answers_for(&mut self, time: Duration) {
+        self.monitor.set_answers_kept(time);
     }
 
     /// The service's own folder.
@@ -176,6 +203,12 @@ impl Setup {
     #[must_use]
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Lets health say what goes badly while the service answers all the same. It is
+    /// degraded then and stays ready: calls sent elsewhere would not help.
+    pub fn degraded_by(&mut self, why: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.monitor.set_complaint(Arc::new(why));
     }
 
     /// Starts background work once every service of the process is built. It is

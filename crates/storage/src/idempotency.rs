@@ -75,6 +75,28 @@ pub async fn record(tx: &mut Tx, scope: &Scope, response: &[u8], now: Micros) ->
     }
 }
 
+/// Answers that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// All of them, counted up to a million.
+    pub stored: i64,
+    /// Those of them that are older than asked for.
+    pub expiring: i64,
+}
+
+/// Counts stored answers, and those made before a point in time.
+///
+/// # Errors
+/// When the store is away.
+pub async fn statistics(db: &Db, before: Option<Micros>) -> Result<Counts, Error> {
+    // Bounded: nobody who looks at the platform may make it read a whole table.
+    let sql = "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN created_us < $1 THEN 1 ELSE 0 END), 0) AS BIGINT)
+        FROM (SELECT created_us FROM probity_idempotency ORDER BY created_us LIMIT 1000000) AS counted";
+    let before = before.map_or(i64::MIN, |at| at.0);
+    let Some(row) = db.query_opt(sql, args![before]).await? else { return Ok(Counts::default()) };
+    Ok(Counts { stored: row.i64(0)?, expiring: row.i64(1)? })
+}
+
 /// Forgets the records made before a point in time; answers how many. Deletes in
 /// small transactions, so that other writes go on.
 ///

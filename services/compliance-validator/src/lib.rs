@@ -52,6 +52,7 @@ impl Service for ComplianceValidator {
         let store = Store::new(setup.database(MIGRATIONS).await?);
         let metrics = Metrics::new(setup.registry())?;
         let kept = Duration::from_secs(u64::from(config.idempotency_days) * 86_400);
+        setup.keeps_answers_for(kept);
         let (forgetful, clock) = (store.clone(), setup.clock());
         setup.spawn("forget idempotency keys", move |stop| forget(forgetful, clock, kept, stop));
         let max_source_bytes = config.max_source_bytes;

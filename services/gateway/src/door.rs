@@ -15,7 +15,6 @@ mod upload;
 
 pub(crate) use backends::Backends;
 
-use crate::audit;
 use crate::config::Config;
 use crate::error::Error;
 use crate::identity::Identity;
@@ -30,6 +29,7 @@ use axum::routing::Router;
 use futures::FutureExt as _;
 use http::HeaderMap;
 use probity_proto::BoxGrpcService;
+use probity_runtime::denials::Denials;
 use probity_runtime::{Minter, Setup};
 use refusal::Refusal;
 use std::panic::AssertUnwindSafe;
@@ -44,7 +44,7 @@ pub(crate) struct Door {
     gates: Gates,
     backends: Backends,
     identity: Identity,
-    denials: audit::Denials,
+    denials: Denials,
     minter: Arc<Minter>,
     metrics: Metrics,
     stop: CancellationToken,
@@ -67,7 +67,7 @@ impl Door {
         setup: &Setup,
         own: BoxGrpcService,
         identity: Identity,
-        denials: audit::Denials,
+        denials: Denials,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
         let pool = probity_proto::pool();

@@ -80,6 +80,17 @@ pub enum Error {
     /// An administrator of one tenant asks for a token of another.
     #[error("only administrators of the tenant {0} may issue tokens for other tenants")]
     OtherTenant(String),
+    /// Somebody of another tenant switches what serves all tenants.
+    #[error("breakers and faults are those of all tenants: only operators of the tenant {0} may switch them")]
+    NotHome(String),
+    /// The service that has a breaker cannot be asked.
+    #[error("{service} cannot be asked for its circuit breakers: {reason}")]
+    NotAsked {
+        /// The service.
+        service: String,
+        /// Why not.
+        reason: String,
+    },
     /// A header cannot be used.
     #[error("the header {name} {why}")]
     Header {
@@ -154,6 +165,8 @@ impl Error {
             Self::Panicked(_) => (FaultKind::Internal, "GTW-0022"),
             Self::Encode(_) => (FaultKind::Internal, "GTW-0023"),
             Self::OwnHeader(_) => (FaultKind::Internal, "GTW-0024"),
+            Self::NotHome(_) => (FaultKind::Denied, "GTW-0040"),
+            Self::NotAsked { .. } => (FaultKind::Unavailable, "GTW-0041"),
             Self::Stopping => (FaultKind::Unavailable, "GTW-0025"),
         }
     }

@@ -98,8 +98,7 @@ pub(crate) fn hello(hello: &proto::WorkerHello) -> Result<(String, Vec<String>),
         return Err(invalid("hello.queues", format!("name 1 to {MAX_QUEUES} queues")));
     }
     for (at, queue) in hello.queues.iter().enumerate() {
-        let checked = probity_queue::task::check_queue_name(queue);
-        checked.map_err(|refusal| invalid(&format!("hello.queues[{at}]"), refusal.to_string()))?;
+        tasks::plain_name(&format!("hello.queues[{at}]"), queue)?;
     }
     Ok((name.to_owned(), hello.queues.clone()))
 }

@@ -5,6 +5,10 @@
 //! opens its incident and its letter however many there are; what is refused is the
 //! start of something new.
 
+mod shown;
+
+pub(crate) use shown::Shown;
+
 use crate::config::Config;
 use crate::domain::audit::StoredTurn;
 use crate::domain::dead_letters::Change;

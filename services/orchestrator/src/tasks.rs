@@ -4,11 +4,17 @@
 //! in the journal; whoever starts again reads it there and offers it anew. A task
 //! may therefore be given out twice, never lost, and the number of its attempt
 //! decides which answer counts.
+//!
+//! Tasks are kept in process, or in a queue that replicas share ([`shared`]).
 
+mod entry;
 mod queues;
+mod shared;
 mod token;
 
+use entry::{mark, queue_name};
 pub(crate) use queues::{Figures, Place, keep_settings};
+pub(crate) use shared::{Shared, Taken, keep_shared};
 pub(crate) use token::Token;
 
 use crate::dispatch::{OrderId, Task};
@@ -18,10 +24,9 @@ use parking_lot::Mutex;
 use probity_engine::{CallFailure, Event};
 use probity_proto::orchestrator::WorkerTask;
 use probity_proto::time::timestamp;
-use probity_queue::{Lease, LeaseNumber, Limits, Priority, Scheduler, TaskId};
+use probity_queue::{Held, Lease, LeaseNumber, Limits, Scheduler, Standing, TaskId};
 use probity_types::id::ExecutionId;
 use probity_types::{Clock, Micros};
-use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +53,8 @@ struct Inner {
     ready: Notify,
     state: Mutex<State>,
     queues: queues::Queues,
+    /// The queue that replicas share, when there is one.
+    shared: Option<Arc<Shared>>,
 }
 
 struct State {
@@ -87,9 +94,20 @@ pub(crate) enum Finish {
 }
 
 impl Board {
-    pub(crate) fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, shared: Option<Shared>) -> Self {
         let (ready, state) = (Notify::new(), Mutex::new(State::default()));
-        Self(Arc::new(Inner { clock, metrics, ready, state, queues: queues::Queues::default() }))
+        let (queues, shared) = (queues::Queues::default(), shared.map(Arc::new));
+        Self(Arc::new(Inner { clock, metrics, ready, state, queues, shared }))
+    }
+
+    /// The shared queue, while tasks go there.
+    fn shared_now(&self) -> Option<&Arc<Shared>> {
+        self.0.shared.as_ref().filter(|shared| shared.is_up())
+    }
+
+    /// Whether replicas share their tasks.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.shared.is_some()
     }
 
     /// Puts tasks up.
@@ -108,8 +126,14 @@ impl Board {
         }
         let now = self.0.clock.now();
         let mut state = self.0.state.lock();
-        for task in tasks {
-            state.put_up(task, not_before, now);
+        match self.shared_now() {
+            Some(shared) => {
+                for task in tasks {
+                    let id = state.keep(task);
+                    shared.offer(id, not_before);
+                }
+            }
+            None => tasks.into_iter().for_each(|task| state.put_up(task, not_before, now)),
         }
         drop(state);
         self.0.ready.notify_waiters();
@@ -146,22 +170,41 @@ impl Board {
         if state.tasks.get(&id).is_some_and(|task| !serving.may_answer(task)) {
             return Finish::Lost;
         }
-        if state.scheduler.finish(id, LeaseNumber(token.lease), now) {
+        let here = state.scheduler.queue_of(id).is_some();
+        let known = state.tasks.get(&id).map(Task::shared_queue);
+        let mut counts = true;
+        if state.scheduler.finish(id, LeaseNumber(token.lease), now) || !here {
+            // What is not here is in the shared queue, or was answered before.
             state.take_off(id);
-            return Finish::Counts;
+        } else {
+            // Not given out since the start: the answer is of the time before.
+            counts = state.withdraw(id, now).is_some();
         }
-        // Not given out since the start: the answer is of the time before.
-        if !state.tasks.contains_key(&id) || state.withdraw(id, now).is_some() {
-            return Finish::Counts;
+        drop(state);
+        if !counts {
+            return Finish::Lost;
         }
-        Finish::Lost
+        if let Some(shared) = &self.0.shared
+            && let Some(queue) = known.or_else(|| token.shared_for(serving).cloned())
+        {
+            shared.cancel(queue, id);
+        }
+        Finish::Counts
     }
 
     /// A worker still works on it; `false` when somebody else has it. After a start
     /// nobody is known to have it yet: then it is left to this worker for a lease.
-    pub(crate) fn extend(&self, serving: &Serving, token: &Token) -> bool {
+    pub(crate) async fn extend(&self, serving: &Serving, token: &Token) -> bool {
         let now = self.0.clock.now();
         let id = task_id(token.order);
+        let here = self.0.state.lock().scheduler.queue_of(id).is_some();
+        if !here && let (Some(shared), Some(queue)) = (&self.0.shared, token.shared_for(serving)) {
+            return shared.extend(queue, id, LeaseNumber(token.lease)).await;
+        }
+        self.extend_here(serving, token, id, now)
+    }
+
+    fn extend_here(&self, serving: &Serving, token: &Token, id: TaskId, now: Micros) -> bool {
         let mut state = self.0.state.lock();
         let Some(task) = state.tasks.get(&id).filter(|task| serving.may_answer(task)).cloned() else {
             return false;
@@ -179,12 +222,20 @@ impl Board {
     /// Gives tasks back that were not answered by a worker who is gone.
     pub(crate) fn give_back(&self, tokens: impl IntoIterator<Item = Token>) {
         let now = self.0.clock.now();
+        let mut shared = Vec::new();
         let mut state = self.0.state.lock();
         for token in tokens {
-            state.scheduler.release(task_id(token.order), LeaseNumber(token.lease), None, now);
+            let (id, lease) = (task_id(token.order), LeaseNumber(token.lease));
+            match token.shared {
+                Some(queue) => shared.push(Held { queue, id, lease }),
+                None => drop(state.scheduler.release(id, lease, None, now)),
+            }
         }
         drop(state);
         self.0.ready.notify_waiters();
+        if let Some(queue) = self.0.shared.clone().filter(|_| !shared.is_empty()) {
+            tokio::spawn(async move { queue.release(shared).await });
+        }
     }
 
     /// Tasks whose workers gave no sign of life are ready again, but for those that
@@ -222,19 +273,36 @@ impl Board {
             state.recalled.insert(id);
             recalled.extend(state.withdraw(id, now));
         }
+        drop(state);
+        if let Some(shared) = &self.0.shared {
+            shared.look();
+        }
         recalled
     }
 
     /// Takes off everything of an execution.
     pub(crate) fn forget(&self, execution: ExecutionId) {
+        let here = self.leave(execution);
+        if let Some(shared) = &self.0.shared {
+            here.into_iter().for_each(|(queue, id)| shared.cancel(queue, id));
+        }
+    }
+
+    /// Forgets an execution that somebody else has now. Its tasks stay in the shared
+    /// queue; answers which they are.
+    pub(crate) fn leave(&self, execution: ExecutionId) -> Vec<(Arc<str>, TaskId)> {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock();
+        let mut left = Vec::new();
         for id in state.of.remove(&execution).unwrap_or_default() {
+            state.recalled.remove(&id);
             if let Some(task) = state.tasks.remove(&id) {
                 let queue = state.queue(&task.tenant, &task.queue);
                 state.scheduler.cancel(&queue, id, now);
+                left.push((queue, id));
             }
         }
+        left
     }
 
     /// Takes off everything.
@@ -263,13 +331,17 @@ pub(crate) async fn watch_leases(board: Board, lane: Handle, stop: CancellationT
 
 /// The answer to a task that is not wanted any more.
 pub(crate) fn recalled(order: OrderId) -> (ExecutionId, Event) {
-    let failure = CallFailure {
+    (order.execution, order.event(Err(recall())))
+}
+
+/// Why something was not done that nobody wants any more.
+pub(crate) fn recall() -> CallFailure {
+    CallFailure {
         code: "ORC-0027".to_owned(),
         message: "it was recalled because the execution is being taken back".to_owned(),
         transient: false,
         retry_after: None,
-    };
-    (order.execution, order.event(Err(failure)))
+    }
 }
 
 impl Default for State {
@@ -305,8 +377,7 @@ impl State {
         if let Some(known) = self.queues.get(queue).and_then(|of| of.get(tenant)) {
             return known.clone();
         }
-        let hash = Sha256::digest(tenant.as_bytes());
-        let name: Arc<str> = format!("{}.{queue}", hex::encode(&hash[..8])).into();
+        let name = queue_name(tenant, queue);
         self.queues.entry(queue.to_owned()).or_default().insert(tenant.to_owned(), name.clone());
         name
     }
@@ -323,29 +394,29 @@ impl State {
     }
 
     fn put_up(&mut self, task: Task, not_before: Option<Micros>, now: Micros) {
+        let id = self.keep(task);
+        self.take_in(id, not_before, now);
+    }
+
+    /// Knows a task from now on.
+    fn keep(&mut self, task: Task) -> TaskId {
         let id = task_id(task.order);
-        let priority = match task.priority {
-            0 | 1 => Priority::Low,
-            2 => Priority::Normal,
-            3 => Priority::High,
-            _ => Priority::Critical,
-        };
-        let queue = self.queue(&task.tenant, &task.queue);
-        let mut entry = probity_queue::Task::new(id, queue, task.tenant.as_str(), bytes::Bytes::new())
-            .with_priority(priority);
-        if let Some(at) = not_before.max(task.not_before) {
-            entry = entry.with_not_before(at);
+        let execution = task.order.execution;
+        if self.tasks.insert(id, task).is_none() {
+            self.of.entry(execution).or_default().push(id);
         }
-        if let Some(key) = &task.concurrency {
-            entry = entry.with_key(key.clone());
-        }
-        match self.scheduler.offer(entry, now) {
-            Ok(_) => {
-                self.of.entry(task.order.execution).or_default().push(id);
-                self.tasks.insert(id, task);
-            }
+        id
+    }
+
+    /// Takes a known task into the scheduler.
+    fn take_in(&mut self, id: TaskId, not_before: Option<Micros>, now: Micros) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let (tenant, queue, entry) = (task.tenant.clone(), task.queue.clone(), task.entry(not_before));
+        self.queue(&tenant, &queue);
+        if let Err(refusal) = self.scheduler.offer(entry, now) {
             // The journal still has it: it is offered again after the next start.
-            Err(refusal) => tracing::error!(%refusal, queue = task.queue, "a task found no place"),
+            tracing::error!(%refusal, queue, "a task found no place");
+            self.take_off(id);
         }
     }
 
@@ -354,6 +425,9 @@ impl State {
         let task = self.tasks.get(&id)?;
         let (order, tenant, queue) = (task.order, task.tenant.clone(), task.queue.clone());
         let queue = self.queue(&tenant, &queue);
+        if matches!(self.scheduler.standing(&queue, id), Some(Standing::Leased { .. })) {
+            return None;
+        }
         self.scheduler.cancel(&queue, id, now).then(|| self.take_off(id))?;
         Some(order)
     }
@@ -372,21 +446,12 @@ impl State {
 
     fn worker_task(&self, lease: &Lease, now: Micros) -> Option<WorkerTask> {
         let task = self.tasks.get(&lease.task.id)?;
-        let token = Token { order: task.order, lease: lease.number.0 };
+        let token = Token { order: task.order, lease: lease.number.0, shared: None };
         Some(WorkerTask {
             token: token.encode(),
-            r#type: task.kind.clone(),
-            queue: task.queue.clone(),
-            input: task.input.clone(),
-            idempotency_key: task.key.clone(),
-            attempt: i32::try_from(task.order.attempt).unwrap_or(i32::MAX),
-            execution: format!("executions/{}", task.order.execution),
-            step: task.step.clone(),
-            tenant: task.tenant.clone(),
-            priority: i32::from(task.priority),
             lease_expire_time: Some(timestamp(lease.expires.0)),
             deadline: Some(timestamp(now.plus(task.timeout).0)),
-            traceparent: String::new(),
+            ..task.shown()
         })
     }
 }

@@ -10,6 +10,8 @@ use probity_proto::audit::audit_service_client::AuditServiceClient;
 use probity_proto::compliance::compliance_service_client::ComplianceServiceClient;
 use probity_proto::gateway::gateway_service_client::GatewayServiceClient;
 use probity_proto::intake::intake_service_client::IntakeServiceClient;
+use probity_proto::monitoring::drill_service_client::DrillServiceClient;
+use probity_proto::monitoring::monitoring_service_client::MonitoringServiceClient;
 use probity_proto::orchestrator::case_service_client::CaseServiceClient;
 use probity_proto::orchestrator::dead_letter_service_client::DeadLetterServiceClient;
 use probity_proto::orchestrator::execution_service_client::ExecutionServiceClient;
@@ -17,6 +19,7 @@ use probity_proto::orchestrator::remediation_service_client::RemediationServiceC
 use probity_proto::orchestrator::schedule_service_client::ScheduleServiceClient;
 use probity_proto::orchestrator::task_service_client::TaskServiceClient;
 use probity_proto::orchestrator::workflow_service_client::WorkflowServiceClient;
+use probity_proto::spam::spam_service_client::SpamServiceClient;
 use probity_runtime::{IDEMPOTENCY_KEY, REQUEST_ID};
 use std::path::Path;
 use std::sync::Arc;
@@ -244,6 +247,24 @@ impl Client {
     #[must_use]
     pub fn gateway(&self) -> GatewayServiceClient<Channel> {
         GatewayServiceClient::new(self.channel.clone())
+    }
+
+    /// Classifications.
+    #[must_use]
+    pub fn spam(&self) -> SpamServiceClient<Channel> {
+        SpamServiceClient::new(self.channel.clone())
+    }
+
+    /// How the services are doing.
+    #[must_use]
+    pub fn monitoring(&self) -> MonitoringServiceClient<Channel> {
+        MonitoringServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Faults for drills.
+    #[must_use]
+    pub fn drills(&self) -> DrillServiceClient<Channel> {
+        DrillServiceClient::new(self.channel.clone())
     }
 }
 

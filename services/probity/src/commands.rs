@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod case;
 pub(crate) mod deadletter;
 pub(crate) mod execution;
+pub(crate) mod fault;
 pub(crate) mod samples;
 pub(crate) mod schedule;
 pub(crate) mod show;

@@ -76,6 +76,7 @@ impl Platform {
             config_file: shape.config.clone(),
             listen: Some(SocketAddr::from((shape.host, shape.port))),
             admin_listen: Some(shape.admin_listen()),
+            development: true,
             set: vec![("gateway", "admin_token_file", data.join("token").display().to_string())],
             ..HostSettings::default()
         });

@@ -1,9 +1,9 @@
 //! From the command line to an exit code.
 
-use crate::args::{AuditCommand, Cli, Command, Connect, Format, WorkflowCommand};
+use crate::args::{AuditCommand, Cli, Command, Connect, DevArgs, DevCommand, Format, WorkflowCommand};
 use crate::client::Client;
 use crate::commands::{
-    audit, case, deadletter, execution, samples, schedule, task, token, trial, watchlist, workflow,
+    audit, case, deadletter, execution, fault, samples, schedule, task, token, trial, watchlist, workflow,
 };
 use crate::failure::Failure;
 use crate::output::Output;
@@ -42,6 +42,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn command(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Dev(DevArgs { command: Some(DevCommand::Fault(group)), .. }) => {
+            fault::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+        }
         Command::Dev(args) => dev::run(args, Output::new(Format::Table)).await,
         Command::Demo(args) => demo::run(args, Output::new(Format::Table)).await,
         Command::Case(group) => {

@@ -36,13 +36,17 @@ pub(super) fn write(graph: &Graph) -> String {
 fn attributes(node: &Node) -> String {
     let (shape, style) = match node.shape {
         Shape::Call => ("box", "filled,rounded"),
+        Shape::Workflow => ("component", "filled"),
         Shape::People => ("hexagon", "filled"),
         Shape::Wait => ("ellipse", "filled"),
         Shape::End => ("octagon", "filled"),
     };
     let (_, fill, line) = node.tone.style();
     let label = node.lines.iter().map(|line| escaped(line)).collect::<Vec<_>>().join("\\n");
-    format!("label=\"{label}\", shape={shape}, style=\"{style}\", fillcolor=\"{fill}\", color=\"{line}\"")
+    let many = if node.many { ", peripheries=2" } else { "" };
+    format!(
+        "label=\"{label}\", shape={shape}{many}, style=\"{style}\", fillcolor=\"{fill}\", color=\"{line}\""
+    )
 }
 
 fn quoted(text: &str) -> String {

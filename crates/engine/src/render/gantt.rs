@@ -32,17 +32,19 @@ text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#0f172a}\
 .h{font-size:16px;font-weight:600}.m{fill:#64748b;font-size:11px}.n{fill:#fff;font-size:10px;font-weight:600}\
 .p{fill:#fff}.z{fill:#f8fafc}.g{stroke:#e2e8f0}.w{fill:none;stroke:#94a3b8;stroke-dasharray:2 3}\
 .state{fill:#cbd5e1;stroke:#fff}.attempt{fill:#2563eb}.failed{fill:#dc2626}.backoff{fill:#f59e0b}.timer{fill:#94a3b8}\
-.approval{fill:#fef3c7;stroke:#d97706}.incident{fill:#fee2e2;stroke:#dc2626;stroke-dasharray:4 2}\
+.items{fill:#93c5fd}.signal{fill:#0d9488}.approval{fill:#fef3c7;stroke:#d97706}.incident{fill:#fee2e2;stroke:#dc2626;stroke-dasharray:4 2}\
 .back{fill:#9333ea}.backfailed{fill:#be185d}.mark{fill:#0f172a;stroke:#fff}.x{stroke:#fff;stroke-width:1.5}\
 @media(prefers-color-scheme:dark){text{fill:#e2e8f0}.m{fill:#94a3b8}.p{fill:#0f172a}.z{fill:#172033}\
-.g{stroke:#273449}.w{stroke:#64748b}.state{fill:#334155;stroke:#0f172a}.attempt{fill:#3b82f6}.failed{fill:#ef4444}.approval{fill:#451a03}\
+.g{stroke:#273449}.w{stroke:#64748b}.state{fill:#334155;stroke:#0f172a}.attempt{fill:#3b82f6}.items{fill:#1e40af}.signal{fill:#14b8a6}.failed{fill:#ef4444}.approval{fill:#451a03}\
 .incident{fill:#450a0a}.back{fill:#a855f7}.backfailed{fill:#db2777}.mark{fill:#f8fafc;stroke:#0f172a}}";
 
-const LEGEND: [(BarKind, &str); 8] = [
+const LEGEND: [(BarKind, &str); 10] = [
+    (BarKind::Items, "items"),
     (BarKind::Attempt, "attempt"),
     (BarKind::Failed, "failed attempt"),
     (BarKind::BackOff, "wait to retry"),
     (BarKind::Timer, "timer"),
+    (BarKind::Signal, "waits for a signal"),
     (BarKind::Approval, "waits for people"),
     (BarKind::Incident, "incident"),
     (BarKind::Back, "taking back"),
@@ -53,10 +55,12 @@ impl BarKind {
     const fn class(self) -> &'static str {
         match self {
             Self::State => "state",
+            Self::Items => "items",
             Self::Attempt => "attempt",
             Self::Failed => "failed",
             Self::BackOff => "backoff",
             Self::Timer => "timer",
+            Self::Signal => "signal",
             Self::Approval => "approval",
             Self::Incident => "incident",
             Self::Back => "back",
@@ -67,7 +71,7 @@ impl BarKind {
     /// Its height in a row.
     const fn height(self) -> f64 {
         match self {
-            Self::BackOff | Self::Timer => 5.0,
+            Self::BackOff | Self::Timer | Self::Signal | Self::Items => 5.0,
             _ => 15.0,
         }
     }
@@ -75,10 +79,12 @@ impl BarKind {
     const fn words(self) -> &'static str {
         match self {
             Self::State => "state",
+            Self::Items => "goes through a list",
             Self::Attempt => "attempt",
             Self::Failed => "failed attempt",
             Self::BackOff => "wait before the next attempt",
             Self::Timer => "timer",
+            Self::Signal => "waits for a signal",
             Self::Approval => "waits for people",
             Self::Incident => "incident",
             Self::Back => "taking back, attempt",
@@ -144,19 +150,19 @@ impl Svg {
     }
 
     fn header(&mut self, execution: &Execution, facts: &[(Micros, Fact)], now: Micros) {
-        let name = facts.first().map_or("", |(_, fact)| match fact {
-            Fact::CaseOpened { case, .. } => case.as_str(),
-            _ => "",
-        });
-        let title = format!("{name} {}", execution.definition.name);
-        let _ = write!(self.out, "<title>{}</title>", escaped(title.trim()));
-        self.text(MARGIN, 32.0, "h", "start", &cut(title.trim(), 90));
+        let title = format!("{} · {}", execution.definition.name, execution.opening.name);
+        let _ = write!(self.out, "<title>{}</title>", escaped(&title));
+        self.text(MARGIN, 32.0, "h", "start", &cut(&title, 90));
         let started = facts.first().map_or(now, |(at, _)| *at);
         let ended = execution.ended.and_then(|_| facts.last()).map_or(now, |(at, _)| *at);
         let took = duration(ended.0.saturating_sub(started.0));
         let began = started.to_string();
         let began = began.split_once('.').map_or(began.as_str(), |(seconds, _)| seconds).replace('T', " ");
-        let line = format!("{} · began {began} UTC · {took}", status(execution.status()));
+        let of = execution.opening.parent.as_ref().map_or_else(String::new, |parent| {
+            let item = parent.item.map_or_else(String::new, |item| format!("[{item}]"));
+            format!(" · for {}{item} of {}", parent.step, parent.execution)
+        });
+        let line = format!("{} · began {began} UTC · {took}{of}", status(execution.status()));
         self.text(MARGIN, 52.0, "m", "start", &line);
     }
 
@@ -202,8 +208,13 @@ impl Svg {
     fn name(&mut self, index: usize, row: &Row) {
         let y = middle(index) + 4.0;
         let name = row.step.as_deref().unwrap_or("case");
-        self.text(MARGIN, y, "", "start", &cut(name, NAME_CHARS));
-        self.text(PLOT_END + 14.0, y, "m", "start", &cut(row.standing, STANDING_CHARS));
+        match row.item {
+            Some(item) => {
+                self.text(MARGIN + 14.0, y, "m", "start", &cut(&format!("{name}[{item}]"), NAME_CHARS));
+            }
+            None => self.text(MARGIN, y, "", "start", &cut(name, NAME_CHARS)),
+        }
+        self.text(PLOT_END + 14.0, y, "m", "start", &cut(&row.standing, STANDING_CHARS));
     }
 
     /// Bars that would lie on the very place of their like are drawn once, so a row has no more

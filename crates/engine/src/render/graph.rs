@@ -1,8 +1,8 @@
 //! What DOT and Mermaid both draw: nodes with a shape and a tone, edges, groups.
 
 use crate::case::CaseState;
-use crate::definition::{Action, CallSpec, Definition, Step};
-use crate::execution::{Execution, StepState, StepStatus};
+use crate::definition::{Action, CallSpec, Definition, Step, Target};
+use crate::execution::{Execution, Items, StepState, StepStatus};
 use crate::render::scale;
 
 /// Longest line of a label in characters.
@@ -12,6 +12,8 @@ const MAX_LINE: usize = 60;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Call,
+    /// Another execution.
+    Workflow,
     People,
     Wait,
     End,
@@ -63,6 +65,8 @@ pub(super) struct Node {
     /// Lines of the label, the name first.
     pub(super) lines: Vec<String>,
     pub(super) shape: Shape,
+    /// It is done for each of a list.
+    pub(super) many: bool,
     pub(super) tone: Tone,
     pub(super) state: Option<CaseState>,
 }
@@ -114,23 +118,30 @@ impl Graph {
 fn node(step: &Step, state: Option<&StepState>) -> Node {
     let (shape, what) = action(&step.action);
     let mut lines = vec![step.id.clone(), what];
+    lines.extend(step.each.as_ref().map(|each| format!("for each of {}", each.list.source())));
     lines.extend(step.when.as_ref().map(|when| format!("when {}", when.source())));
     lines.extend(step.compensate.as_ref().map(|back| format!("taken back by {}", callee(back))));
     lines.extend(state.map(standing));
+    lines.extend(state.and_then(|state| troubled(state.items.as_deref()?)));
     let lines = lines.iter().map(|line| shortened(line)).collect();
-    Node { lines, shape, tone: state.map_or(Tone::Plain, tone), state: step.state }
+    Node { lines, shape, many: step.each.is_some(), tone: state.map_or(Tone::Plain, tone), state: step.state }
 }
 
 fn action(action: &Action) -> (Shape, String) {
     if let Action::Call(call) = action {
-        (Shape::Call, callee(call))
+        let shape = if matches!(call.target, Target::Workflow(_)) { Shape::Workflow } else { Shape::Call };
+        (shape, callee(call))
+    } else if let Action::Until(at) = action {
+        (Shape::Wait, format!("waits until {}", at.source()))
+    } else if let Action::Signal(signal) = action {
+        (Shape::Wait, format!("waits for the signal {}", signal.name))
     } else if let Action::Approval { .. } = action {
         (Shape::People, "asks people".to_owned())
     } else if let Action::Timer(time) = action {
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         (Shape::Wait, format!("waits {}", scale::duration(micros)))
     } else if let Action::Fail(_) = action {
-        (Shape::End, "fails the case".to_owned())
+        (Shape::End, "ends it as failed".to_owned())
     } else {
         (Shape::Wait, "waits".to_owned())
     }
@@ -138,14 +149,18 @@ fn action(action: &Action) -> (Shape, String) {
 
 /// Service and method without the package, which everybody who reads the picture knows.
 fn callee(call: &CallSpec) -> String {
-    call.target.name().rsplit('.').next().unwrap_or_default().to_owned()
+    match &call.target {
+        Target::Method(name) => name.rsplit('.').next().unwrap_or_default().to_owned(),
+        Target::Task { kind, queue } => format!("task {kind} in {queue}"),
+        Target::Workflow(name) => format!("runs {name}"),
+    }
 }
 
 fn tone(state: &StepState) -> Tone {
     match state.status {
         StepStatus::Blocked => Tone::Idle,
         StepStatus::Running => Tone::Active,
-        StepStatus::Incident => Tone::Wrong,
+        StepStatus::Incident | StepStatus::Failed => Tone::Wrong,
         StepStatus::Completed => Tone::Done,
         StepStatus::Skipped => Tone::Skipped,
         StepStatus::Compensating | StepStatus::CompensationBackingOff(_) | StepStatus::Compensated => {
@@ -155,7 +170,23 @@ fn tone(state: &StepState) -> Tone {
     }
 }
 
+/// How far the items of a step are.
+pub(super) fn progress(items: &Items) -> String {
+    format!("{} of {} done", items.done, items.len())
+}
+
+/// Which items need a person; the first few of many.
+fn troubled(items: &Items) -> Option<String> {
+    const FEW: usize = 5;
+    let first: Vec<_> = items.incidents.iter().take(FEW).map(u32::to_string).collect();
+    let more = if items.incidents.len() > FEW { " and more" } else { "" };
+    (!first.is_empty()).then(|| format!("needs a person: {}{more}", first.join(", ")))
+}
+
 fn standing(state: &StepState) -> String {
+    if let Some(items) = &state.items {
+        return progress(items);
+    }
     let word = word(state.status);
     match state.attempts {
         0 | 1 => word.to_owned(),
@@ -170,14 +201,14 @@ pub(super) fn word(status: StepStatus) -> &'static str {
         StepStatus::Running => "running",
         StepStatus::BackingOff(_) => "waits to retry",
         StepStatus::Timer(_) => "waits for a point in time",
+        StepStatus::Signal(_) => "waits for a signal",
+        StepStatus::Failed => "failed, handled",
         StepStatus::Approval => "waits for people",
         StepStatus::Incident => "needs a person",
         StepStatus::Completed => "done",
         StepStatus::Skipped => "skipped",
         StepStatus::Compensated => "taken back",
         StepStatus::Compensating | StepStatus::CompensationBackingOff(_) => "being taken back",
-        #[allow(unreachable_patterns)] // what a later kind of step waits for
-        _ => "waits",
     }
 }
 

@@ -33,9 +33,10 @@ fn shaped(node: &Node) -> String {
     let label = node.lines.iter().map(|line| escaped(line)).collect::<Vec<_>>().join("<br/>");
     match node.shape {
         Shape::Call => format!("(\"{label}\")"),
+        Shape::Workflow => format!("[[\"{label}\"]]"),
         Shape::People => format!("{{{{\"{label}\"}}}}"),
         Shape::Wait => format!("([\"{label}\"])"),
-        Shape::End => format!("[[\"{label}\"]]"),
+        Shape::End => format!(">\"{label}\"]"),
     }
 }
 

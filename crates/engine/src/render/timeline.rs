@@ -1,16 +1,21 @@
 //! What happened to each step, and when: the Gantt chart as data.
 
-use super::graph::word;
-use crate::execution::Execution;
+use super::graph::{progress, word};
+use crate::execution::{Execution, Items, StepStatus};
 use crate::fact::Fact;
 use probity_types::Micros;
 use std::collections::HashMap;
+
+/// Most items drawn of one step.
+pub const MAX_ITEMS: usize = 40;
 
 /// What went on during a bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BarKind {
     /// A state of the case; only in the first row.
     State,
+    /// A step goes through the items of a list.
+    Items,
     /// An attempt that was answered, or is still under way.
     Attempt,
     /// An attempt that failed.
@@ -19,6 +24,8 @@ pub enum BarKind {
     BackOff,
     /// A wait for a point in time.
     Timer,
+    /// A wait for a signal.
+    Signal,
     /// A wait for people's decision.
     Approval,
     /// A wait for a person to mend something.
@@ -55,13 +62,15 @@ pub struct Mark {
     pub note: String,
 }
 
-/// One line of a timeline: the case, or a step.
+/// One line of a timeline: the case, a step, or an item of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The step; `None` for the case as a whole.
     pub step: Option<String>,
+    /// The item of the step, when it runs for each of a list.
+    pub item: Option<u32>,
     /// Where it stands, in words.
-    pub standing: &'static str,
+    pub standing: String,
     /// What went on, in order of time.
     pub bars: Vec<Bar>,
     /// What people and conditions did to it, in order of time.
@@ -69,12 +78,13 @@ pub struct Row {
 }
 
 /// The rows of an execution: first the case with its states, when it has moved, then every step
-/// in the order of the definition. `facts` are those of its journal, oldest first, each with its
+/// in the order of the definition, each followed by its items: at most [`MAX_ITEMS`], first of
+/// all those that went wrong or are not done. `facts` are those of its journal, oldest first, each with its
 /// time; times that go back, after a clock was set, never make a bar end before it began.
 #[must_use]
 pub fn timeline(execution: &Execution, facts: &[(Micros, Fact)], now: Micros) -> Vec<Row> {
     let mut case = Track::default();
-    let mut steps: HashMap<&str, Track> = HashMap::new();
+    let mut steps: Tracks<'_> = HashMap::new();
     for (at, fact) in facts {
         match fact {
             Fact::CaseMoved { from, to, .. } => case.moved(*at, facts, from.as_str(), to.as_str()),
@@ -85,26 +95,63 @@ pub fn timeline(execution: &Execution, facts: &[(Micros, Fact)], now: Micros) ->
             }
             fact => {
                 if let Some(step) = fact.step() {
-                    steps.entry(step).or_default().take(*at, fact);
+                    if matches!(fact, Fact::StepGivenUp { .. } | Fact::StepSkipped { item: None, .. }) {
+                        let of_it = steps.iter_mut().filter(|((of, _), _)| *of == step);
+                        of_it.for_each(|(_, track)| track.close(*at));
+                    }
+                    steps.entry((step, fact.item())).or_default().take(*at, fact);
                 }
             }
         }
     }
-    let of_steps: Vec<_> = execution
-        .definition
-        .steps
-        .iter()
-        .zip(&execution.steps)
-        .map(|(step, state)| {
-            let track = steps.remove(step.id.as_str()).unwrap_or_default();
-            let stopped = execution.ended.is_some() && !state.status.is_done();
-            track.row(Some(step.id.clone()), if stopped { "not finished" } else { word(state.status) }, now)
-        })
-        .collect();
+    let ended = execution.ended.is_some();
     let moved = !case.bars.is_empty() || case.open.is_some();
-    let standing = execution.ended.map_or("open", |_| "ended");
-    moved.then(|| case.row(None, standing, now)).into_iter().chain(of_steps).collect()
+    let standing = if ended { "ended" } else { "open" };
+    let mut rows: Vec<Row> = moved.then(|| case.row(None, standing.to_owned(), now)).into_iter().collect();
+    for (step, state) in execution.definition.steps.iter().zip(&execution.steps) {
+        let track = steps.remove(&(step.id.as_str(), None)).unwrap_or_default();
+        let items = state.items.as_deref();
+        let drawn = items.map_or_else(Vec::new, |items| worth_drawing(items, &step.id, &steps));
+        let standing = match items {
+            Some(items) if drawn.len() < items.states.len() => {
+                format!("{}, {} drawn", progress(items), drawn.len())
+            }
+            Some(items) => progress(items),
+            None => standing_of(state.status, ended).to_owned(),
+        };
+        rows.push(track.row(Some(step.id.clone()), standing, now));
+        for item in drawn {
+            let status = items.map_or(StepStatus::Blocked, |items| items.states[item as usize].status);
+            let track = steps.remove(&(step.id.as_str(), Some(item))).unwrap_or_default();
+            let standing = standing_of(status, ended).to_owned();
+            rows.push(Row { item: Some(item), ..track.row(Some(step.id.clone()), standing, now) });
+        }
+    }
+    rows
 }
+
+fn standing_of(status: StepStatus, ended: bool) -> &'static str {
+    if ended && !status.is_done() { "not finished" } else { word(status) }
+}
+
+/// The items of a step that are drawn, in their order: all of a few; of many those that
+/// are not simply done, then the first.
+fn worth_drawing(items: &Items, step: &str, tracks: &Tracks<'_>) -> Vec<u32> {
+    let wrong = |bar: &Bar| matches!(bar.kind, BarKind::Failed | BarKind::Incident | BarKind::BackFailed);
+    let plain = |item: &u32| {
+        let quiet = tracks.get(&(step, Some(*item))).is_none_or(|track| !track.bars.iter().any(wrong));
+        let status = items.states[*item as usize].status;
+        quiet && (status.is_done() || status == StepStatus::Blocked)
+    };
+    let mut all: Vec<u32> = (0..items.len()).collect();
+    all.sort_by_key(plain);
+    all.truncate(MAX_ITEMS);
+    all.sort_unstable();
+    all
+}
+
+/// By step and item.
+type Tracks<'a> = HashMap<(&'a str, Option<u32>), Track>;
 
 /// One row while its facts are read.
 #[derive(Default)]
@@ -125,6 +172,11 @@ impl Track {
 
     fn take(&mut self, at: Micros, fact: &Fact) {
         match fact {
+            Fact::StepExpanded { items, .. } => {
+                let count = items.as_array().map_or(0, Vec::len);
+                self.begin(at, BarKind::Items, None, &format!("{count} items"));
+            }
+            Fact::SignalAwaited { name, .. } => self.begin(at, BarKind::Signal, None, name),
             Fact::StepScheduled { attempt, .. } => self.begin(at, BarKind::Attempt, Some(*attempt), ""),
             Fact::StepFailed { error, retry_at_us, .. } => {
                 self.failed(at, BarKind::Failed, error, *retry_at_us)
@@ -133,6 +185,11 @@ impl Track {
             Fact::ApprovalRequested { reason, .. } => self.begin(at, BarKind::Approval, None, reason),
             Fact::ApprovalGiven { actor, .. } => self.mark(at, format!("{actor}: {}", fact.reason())),
             Fact::IncidentOpened { reason, .. } => self.begin(at, BarKind::Incident, None, reason),
+            Fact::ApprovalReminded { .. }
+            | Fact::ApprovalEscalated { .. }
+            | Fact::ApprovalDelegated { .. }
+            | Fact::InputEdited { .. }
+            | Fact::Rerun { .. } => self.mark(at, fact.reason()),
             Fact::IncidentRetried { .. } => {
                 self.close(at);
                 self.mark(at, fact.reason());
@@ -146,7 +203,10 @@ impl Track {
             Fact::CompensationFailed { error, retry_at_us, .. } => {
                 self.failed(at, BarKind::BackFailed, error, *retry_at_us);
             }
-            Fact::StepCompleted { .. } | Fact::CompensationCompleted { .. } => self.close(at),
+            Fact::StepCompleted { .. }
+            | Fact::StepCollected { .. }
+            | Fact::SignalTaken { .. }
+            | Fact::CompensationCompleted { .. } => self.close(at),
             _ => {}
         }
     }
@@ -190,11 +250,11 @@ impl Track {
         self.marks.push(Mark { at, note });
     }
 
-    fn row(mut self, step: Option<String>, standing: &'static str, now: Micros) -> Row {
+    fn row(mut self, step: Option<String>, standing: String, now: Micros) -> Row {
         if let Some(mut bar) = self.open.take() {
             bar.to = now.max(bar.from);
             self.bars.push(bar);
         }
-        Row { step, standing, bars: self.bars, marks: self.marks }
+        Row { step, item: None, standing, bars: self.bars, marks: self.marks }
     }
 }

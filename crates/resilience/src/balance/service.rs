@@ -2,7 +2,7 @@
 
 use super::{Ewma, Load, Picker, Strategy, outlier};
 use crate::Deadline;
-use crate::breaker::{Outcome, given_up, of_status};
+use crate::breaker::{Classify, Outcome, given_up, of_status};
 use crate::invalid::Invalid;
 use crate::methods::is_unary;
 use crate::observe::{Event, Observed};
@@ -34,6 +34,10 @@ pub struct Config {
 /// What was measured ten seconds ago counts a third.
 const DECAY: Duration = Duration::from_secs(10);
 
+/// A failure counts as a call that took at least so long: else an endpoint that
+/// fails at once would look like the quickest of all, and be asked first.
+const PENALTY: Duration = Duration::from_secs(1);
+
 /// An endpoint as it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndpointSnapshot {
@@ -56,6 +60,7 @@ pub struct Balance(Arc<Inner>);
 struct Inner {
     name: Arc<str>,
     observed: Observed,
+    classify: Classify,
     services: Vec<BoxGrpcService>,
     state: Mutex<State>,
 }
@@ -98,7 +103,18 @@ impl Balance {
             .collect();
         let picker = Picker::new(config.strategy, fastrand::u64(..));
         let state = Mutex::new(State { picker, detector, endpoints });
-        Ok(Self(Arc::new(Inner { name: name.into(), observed, services, state })))
+        let classify = of_status;
+        Ok(Self(Arc::new(Inner { name: name.into(), observed, classify, services, state })))
+    }
+
+    /// Judges statuses otherwise than [`of_status`]. To be said before it is cloned:
+    /// clones keep what they have.
+    #[must_use]
+    pub fn with_classifier(mut self, classify: Classify) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.classify = classify;
+        }
+        self
     }
 
     /// What a health check says of an endpoint, by its position.
@@ -156,7 +172,9 @@ impl Balance {
         let change = match outcome {
             Outcome::Unknown => None,
             Outcome::Success | Outcome::Failure => {
-                known.ewma.on_time(at, at.saturating_duration_since(began));
+                let took = at.saturating_duration_since(began);
+                let failed = outcome == Outcome::Failure;
+                known.ewma.on_time(at, if failed { took.max(PENALTY) } else { took });
                 state.detector.on_result(at, endpoint, outcome == Outcome::Failure)
             }
         };
@@ -194,7 +212,7 @@ impl UnderWay {
             let took = now().saturating_duration_since(self.began);
             let outcome = match &end {
                 End::Fine => Outcome::Success,
-                End::Failed(status) => of_status(status, took),
+                End::Failed(status) => (self.balance.0.classify)(status, took),
                 End::Dropped => given_up(self.deadline, self.began),
             };
             self.end(outcome);

@@ -150,3 +150,50 @@ async fn behind_a_channel_it_is_the_same() {
         .expect("open time is 60 s; health ends it early");
     stop.cancel();
 }
+
+#[tokio::test]
+async fn a_peer_of_several_endpoints_loses_one_without_a_failed_call() {
+    let serve = async || {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let server = tonic::transport::Server::builder().add_service(health);
+        tokio::spawn(server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
+        (addr, stop)
+    };
+    let ((one, stop_one), (two, stop_two)) = (serve().await, serve().await);
+    let urls = format!("http://{one};weight=2, http://{two}");
+    let remote = BTreeMap::from([("spam-detection".to_owned(), urls)]);
+    let peers = Peers::new(remote, ResilienceConfig::default());
+    let client = peers.client("gateway", "spam-detection");
+    // No Classify there: UNIMPLEMENTED shows that a call reached an endpoint.
+    let reached = async || {
+        let code = status_of(&call(&client, CLASSIFY).await).unwrap().code();
+        assert_eq!(code, tonic::Code::Unimplemented);
+    };
+    for _ in 0..20 {
+        reached().await;
+    }
+    stop_one.cancel();
+    for _ in 0..200 {
+        reached().await;
+    }
+    stop_two.cancel();
+}
+
+#[test]
+fn addresses_and_weights_are_read_or_refused() {
+    let check = |address: &str, expect: Option<(&str, u32)>| {
+        assert_eq!(weighted(address).ok(), expect, "{address}");
+    };
+    check("http://a:1", Some(("http://a:1", 1)));
+    check("http://a:1;weight=3", Some(("http://a:1", 3)));
+    check("http://a:1;weight=0", Some(("http://a:1", 0)));
+    check("http://a:1;weight=", None);
+    check("http://a:1;weight=1001", None);
+    assert!(endpoint("https://a:1", false).is_err(), "TLS is asked for, and there is none");
+    assert!(endpoint("https://a:1", true).is_ok());
+    assert!(endpoint("nonsense with blanks", false).is_err());
+}

@@ -68,10 +68,12 @@ vault.hashicorp.com/agent-run-as-group: "65532"
 vault.hashicorp.com/secret-volume-path: /run/probity/keys
 {{- range splitList " " (include "probity.keyFiles" $svc) }}
 vault.hashicorp.com/agent-inject-secret-{{ . }}: {{ printf "%s/keys" $vault.path | quote }}
+vault.hashicorp.com/agent-inject-perms-{{ . }}: "0440"
 vault.hashicorp.com/agent-inject-template-{{ . }}: |
   {{ printf "{{- with secret %q -}}{{ index .Data.data %q }}{{- end -}}" (printf "%s/keys" $vault.path) . }}
 {{- end }}
 vault.hashicorp.com/agent-inject-secret-probity.toml: {{ printf "%s/database" $vault.path | quote }}
+vault.hashicorp.com/agent-inject-perms-probity.toml: "0440"
 vault.hashicorp.com/secret-volume-path-probity.toml: /run/probity/config
 vault.hashicorp.com/agent-inject-template-probity.toml: |
   {{- include "probity.config" . | nindent 2 }}

@@ -86,12 +86,18 @@ spec:
       volumeMounts:
         - {name: data, mountPath: /var/lib/probity}
         - {name: tmp, mountPath: /tmp}
+        {{- if and $svc.store $root.Values.database.caSecret }}
+        - {name: database-ca, mountPath: /run/probity/database, readOnly: true}
+        {{- end }}
         {{- if not $vault }}
         - {name: config, mountPath: /etc/probity, readOnly: true}
         - {name: keys, mountPath: /run/probity/keys, readOnly: true}
         {{- end }}
   volumes:
     - {name: tmp, emptyDir: {sizeLimit: 64Mi}}
+    {{- if and $svc.store $root.Values.database.caSecret }}
+    - {name: database-ca, secret: {secretName: {{ $root.Values.database.caSecret }}, defaultMode: 0444}}
+    {{- end }}
     {{- if not $svc.volume }}
     - {name: data, emptyDir: {sizeLimit: 256Mi}}
     {{- end }}

@@ -3,12 +3,12 @@
 use super::Door;
 use super::arrival::Arrival;
 use crate::domain::access::Gate;
-use crate::domain::denials::Denial;
 use crate::domain::principal::Principal;
 use crate::error::Error;
 use http::{HeaderMap, HeaderValue};
 use probity_proto::access;
 use probity_resilience::deadline::{GRPC_TIMEOUT, format_timeout};
+use probity_runtime::denials::Denial;
 use probity_runtime::{CALLER_HEADER, IDEMPOTENCY_KEY, REQUEST_ID};
 use probity_types::{Ctx, Fault, Roles};
 use std::collections::HashMap;

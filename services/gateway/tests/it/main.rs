@@ -6,6 +6,7 @@ mod auth;
 mod fakes;
 mod grpc;
 mod limits;
+mod monitoring;
 mod platform;
 mod rest;
 mod speed;

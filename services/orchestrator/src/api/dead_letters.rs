@@ -2,6 +2,7 @@
 
 mod many;
 
+use super::Forward;
 use crate::catalog::Contracts;
 use crate::convert::{self, dead_letters as letters};
 use crate::domain::dead_letters::patterns::Patterns;
@@ -40,7 +41,12 @@ pub(crate) struct DeadLetters {
     lane: Handle,
     contracts: Arc<Contracts>,
     clock: Arc<dyn Clock>,
+    forward: Forward,
 }
+
+/// The RPCs that another replica may have to answer.
+const REQUEUE: &str = "/probity.orchestrator.v1.DeadLetterService/RequeueDeadLetter";
+const DISCARD: &str = "/probity.orchestrator.v1.DeadLetterService/DiscardDeadLetter";
 
 /// What a person does to an open letter.
 #[derive(Debug, Clone)]
@@ -78,8 +84,9 @@ impl DeadLetters {
         lane: Handle,
         contracts: Arc<Contracts>,
         clock: Arc<dyn Clock>,
+        forward: Forward,
     ) -> Self {
-        Self { store, lane, contracts, clock }
+        Self { store, lane, contracts, clock, forward }
     }
 
     async fn list(
@@ -244,7 +251,7 @@ impl DeadLetterService for DeadLetters {
         request: Request<RequeueDeadLetterRequest>,
     ) -> Result<Response<DeadLetter>, Status> {
         let letter = self.requeue(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(letter.map_err(status)?))
+        self.forward.answer(&request, REQUEUE, letter).await
     }
 
     async fn discard_dead_letter(
@@ -254,7 +261,7 @@ impl DeadLetterService for DeadLetters {
         let id = letters::id("name", &request.get_ref().name).map_err(status)?;
         let reason = convert::reason("reason", &request.get_ref().reason).map_err(status)?;
         let letter = self.one(request.ctx()?, &id, Deed::Discard { reason }).await;
-        Ok(Response::new(letter.map_err(status)?))
+        self.forward.answer(&request, DISCARD, letter).await
     }
 
     async fn batch_requeue_dead_letters(

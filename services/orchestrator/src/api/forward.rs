@@ -2,24 +2,34 @@
 //! caller's rights. Two replicas that each take the other for the owner, for the
 //! moment in which a shard moves, thus never play ball with a request.
 
+use crate::domain::ownership::shard_of;
 use crate::error::Error;
 use crate::lane::Handle;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use parking_lot::Mutex;
+use probity_proto::orchestrator::worker_service_client::WorkerServiceClient;
+use probity_proto::orchestrator::{WorkRequest, WorkResponse};
 use probity_proto::{BoxGrpcService, RawCodec};
 use probity_resilience::Deadline;
 use probity_runtime::{Call, Caller, Dialer, Minter, status};
+use probity_types::Ctx;
+use probity_types::id::ExecutionId;
 use prost::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataValue;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 /// Says that a request was handed on before.
 const FORWARDED: &str = "x-probity-forwarded";
+/// Time for one request of a batch.
+const ONE: Duration = Duration::from_secs(10);
 /// Addresses kept; replicas come and go, so they are forgotten all at once.
 const ADDRESSES: usize = 64;
 
@@ -31,12 +41,42 @@ struct Inner {
     lane: Handle,
     dialer: Dialer,
     minter: Arc<Minter>,
+    /// Where others call this replica.
+    own: String,
     known: Mutex<HashMap<String, BoxGrpcService>>,
 }
 
 impl Forward {
-    pub(crate) fn new(lane: Handle, dialer: Dialer, minter: Arc<Minter>) -> Self {
-        Self(Arc::new(Inner { lane, dialer, minter, known: Mutex::default() }))
+    pub(crate) fn new(lane: Handle, dialer: Dialer, minter: Arc<Minter>, own: String) -> Self {
+        Self(Arc::new(Inner { lane, dialer, minter, own, known: Mutex::default() }))
+    }
+
+    /// Where another replica is called that has an execution; nothing when this one
+    /// has it, or nobody is known to.
+    pub(super) fn elsewhere(&self, id: ExecutionId) -> Option<String> {
+        if self.0.own.is_empty() {
+            return None;
+        }
+        self.0.lane.address_of(shard_of(id)).filter(|address| *address != self.0.own)
+    }
+
+    /// A worker's stream to another replica, in the name of the worker.
+    pub(super) async fn work(
+        &self,
+        ctx: &Ctx,
+        address: &str,
+        messages: mpsc::Receiver<WorkRequest>,
+    ) -> Result<Streaming<WorkResponse>, Status> {
+        let caller = Caller::new(ctx.clone(), self.0.minter.mint(ctx).map_err(status)?);
+        let mut request = caller.request(ReceiverStream::new(messages));
+        request.metadata_mut().insert(FORWARDED, MetadataValue::from_static("1"));
+        let mut client = WorkerServiceClient::new(self.replica(address)?);
+        client.work(request).await.map(Response::into_inner)
+    }
+
+    /// Whether a request was handed on by another replica.
+    pub(super) fn came_from_another<T>(request: &Request<T>) -> bool {
+        request.metadata().get(FORWARDED).is_some()
     }
 
     /// The answer to a request: the own one, or, when another replica has the
@@ -56,6 +96,48 @@ impl Forward {
                 self.hand_on(request, path, shard).await.map(Response::new)
             }
             own => own.map(Response::new).map_err(status),
+        }
+    }
+
+    /// The answer of the replica that has an execution, which knows more of it; the own
+    /// one where that is this replica or cannot be reached.
+    pub(super) async fn better<Q, A>(
+        &self,
+        request: &Request<Q>,
+        path: &'static str,
+        id: ExecutionId,
+        own: A,
+    ) -> Response<A>
+    where
+        Q: Message,
+        A: Message + Default,
+    {
+        if Self::came_from_another(request) || self.elsewhere(id).is_none() {
+            return Response::new(own);
+        }
+        Response::new(self.hand_on(request, path, shard_of(id)).await.unwrap_or(own))
+    }
+
+    /// One request of a batch, when another replica has its execution.
+    pub(super) async fn one<Q, A>(
+        &self,
+        ctx: &Ctx,
+        path: &'static str,
+        message: Q,
+        own: Result<A, Error>,
+    ) -> Result<A, Status>
+    where
+        Q: Message,
+        A: Message + Default,
+    {
+        match own {
+            Err(Error::Elsewhere(shard)) => {
+                let mut request = Request::new(message);
+                request.extensions_mut().insert(ctx.clone());
+                request.extensions_mut().insert(Deadline::within(ONE));
+                self.hand_on(&request, path, shard).await
+            }
+            own => own.map_err(status),
         }
     }
 

@@ -1,5 +1,6 @@
 //! `TaskService`.
 
+use super::Forward;
 use crate::convert::{self, tasks as convert_tasks};
 use crate::definitions::Definitions;
 use crate::error::Error;
@@ -33,6 +34,7 @@ pub(crate) struct Tasks {
     definitions: Definitions,
     board: Board,
     clock: Arc<dyn Clock>,
+    forward: Forward,
 }
 
 /// A task on its way to the lane.
@@ -45,8 +47,9 @@ impl Tasks {
         definitions: Definitions,
         board: Board,
         clock: Arc<dyn Clock>,
+        forward: Forward,
     ) -> Self {
-        Self { store, lane, definitions, board, clock }
+        Self { store, lane, definitions, board, clock, forward }
     }
 
     /// Hands a task to the lane, without waiting for the answer.
@@ -83,7 +86,8 @@ impl Tasks {
         match answered(answer).await? {
             Answer::View(View::Plain(execution)) => {
                 let id = convert::execution_id("name", &execution.name)?;
-                Ok(convert_tasks::shown(id, wanted.asked, *execution, self.board.place(id).as_ref()))
+                let place = self.board.place(id).await;
+                Ok(convert_tasks::shown(id, wanted.asked, *execution, place.as_ref()))
             }
             Answer::View(View::Case(case)) => Err(Error::NoTask(case.name)),
             Answer::Before(id) => self.listed(ctx, id).await,
@@ -92,7 +96,7 @@ impl Tasks {
 
     async fn listed(&self, ctx: &Ctx, id: ExecutionId) -> Result<Task, Error> {
         let stored = self.store.task(&ctx.tenant, id).await?;
-        Ok(convert_tasks::task(stored, self.board.place(id).as_ref()))
+        Ok(convert_tasks::task(stored, self.board.place(id).await.as_ref()))
     }
 
     async fn batch(
@@ -124,7 +128,7 @@ impl Tasks {
             return Err(Error::NoTask(name.to_owned()));
         }
         let live = lane::read(&self.store, &self.definitions, id).await?;
-        convert_tasks::whole(&live, self.board.place(id).as_ref())
+        convert_tasks::whole(&live, self.board.place(id).await.as_ref())
     }
 
     async fn list(&self, ctx: &Ctx, request: &ListTasksRequest) -> Result<ListTasksResponse, Error> {
@@ -136,11 +140,11 @@ impl Tasks {
         };
         let listing = Listing::new(task_schema(), asked, "create_time desc")?;
         let (found, next_page_token) = self.store.tasks(&ctx.tenant, &listing).await?;
-        let shown = found.into_iter().map(|stored| {
-            let place = self.board.place(stored.id);
+        let shown = found.into_iter().map(async |stored| {
+            let place = self.board.place(stored.id).await;
             convert_tasks::task(stored, place.as_ref())
         });
-        Ok(ListTasksResponse { tasks: shown.collect(), next_page_token })
+        Ok(ListTasksResponse { tasks: join_all(shown).await, next_page_token })
     }
 
     /// Lets a person do something to a task.
@@ -175,8 +179,9 @@ impl Tasks {
         Ok(stored.unwrap_or_else(|| self.board.settings(&ctx.tenant, &name)))
     }
 
-    fn queue(&self, settings: &QueueSettings) -> Queue {
-        convert_tasks::queue(settings, &self.board.figures(&settings.tenant, &settings.name))
+    async fn queue(&self, settings: &QueueSettings) -> Queue {
+        let figures = self.board.figures(&settings.tenant, &settings.name).await;
+        convert_tasks::queue(settings, &figures)
     }
 
     /// Keeps settings and gives them to the board.
@@ -193,7 +198,7 @@ impl Tasks {
         let event = AuditEvent::new(ctx, self.clock.now(), action, subject).with_detail(&detail);
         self.store.set_queue(settings.clone(), event).await?;
         self.board.configure(vec![settings.clone()]);
-        Ok(self.queue(&settings))
+        Ok(self.queue(&settings).await)
     }
 
     async fn update(&self, ctx: &Ctx, request: &UpdateQueueRequest) -> Result<Queue, Error> {
@@ -208,9 +213,10 @@ impl Tasks {
         self.set(ctx, QueueSettings { paused, ..before }, action).await
     }
 
-    fn queues(&self, ctx: &Ctx) -> Vec<Queue> {
-        let names = self.board.names(&ctx.tenant);
-        names.iter().map(|name| self.queue(&self.board.settings(&ctx.tenant, name))).collect()
+    async fn queues(&self, ctx: &Ctx) -> Vec<Queue> {
+        let names = self.board.names(&ctx.tenant).await;
+        let all = names.iter().map(async |name| self.queue(&self.board.settings(&ctx.tenant, name)).await);
+        join_all(all).await
     }
 }
 
@@ -251,8 +257,13 @@ impl TaskService for Tasks {
     }
 
     async fn get_task(&self, request: Request<GetTaskRequest>) -> Result<Response<Task>, Status> {
-        let task = self.get(request.ctx()?, &request.get_ref().name).await;
-        Ok(Response::new(task.map_err(status)?))
+        let task = self.get(request.ctx()?, &request.get_ref().name).await.map_err(status)?;
+        let id = convert_tasks::task_id(&task.name).map_err(status)?;
+        if task.end_time.is_some() {
+            return Ok(Response::new(task));
+        }
+        // Where an open task stands, its owner knows.
+        Ok(self.forward.better(&request, "/probity.orchestrator.v1.TaskService/GetTask", id, task).await)
     }
 
     async fn list_tasks(
@@ -265,24 +276,24 @@ impl TaskService for Tasks {
 
     async fn cancel_task(&self, request: Request<CancelTaskRequest>) -> Result<Response<Task>, Status> {
         let task = self.cancel(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(task.map_err(status)?))
+        self.forward.answer(&request, "/probity.orchestrator.v1.TaskService/CancelTask", task).await
     }
 
     async fn retry_task(&self, request: Request<RetryTaskRequest>) -> Result<Response<Task>, Status> {
         let task = self.retry(request.ctx()?, request.get_ref()).await;
-        Ok(Response::new(task.map_err(status)?))
+        self.forward.answer(&request, "/probity.orchestrator.v1.TaskService/RetryTask", task).await
     }
 
     async fn list_queues(
         &self,
         request: Request<ListQueuesRequest>,
     ) -> Result<Response<ListQueuesResponse>, Status> {
-        Ok(Response::new(ListQueuesResponse { queues: self.queues(request.ctx()?) }))
+        Ok(Response::new(ListQueuesResponse { queues: self.queues(request.ctx()?).await }))
     }
 
     async fn get_queue(&self, request: Request<GetQueueRequest>) -> Result<Response<Queue>, Status> {
         let settings = self.settings(request.ctx()?, &request.get_ref().name).await;
-        Ok(Response::new(self.queue(&settings.map_err(status)?)))
+        Ok(Response::new(self.queue(&settings.map_err(status)?).await))
     }
 
     async fn update_queue(&self, request: Request<UpdateQueueRequest>) -> Result<Response<Queue>, Status> {

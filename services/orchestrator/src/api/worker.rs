@@ -1,9 +1,12 @@
 //! `WorkerService`: one stream per worker.
 
+mod relay;
+
+use super::Forward;
 use crate::convert;
 use crate::error::Error;
 use crate::lane::{Answers, Handle};
-use crate::tasks::{Board, Finish, Serving, Token};
+use crate::tasks::{Board, Finish, Serving, Taken, Token};
 use bytes::Bytes;
 use futures::Stream;
 use probity_engine::CallFailure;
@@ -11,10 +14,11 @@ use probity_proto::orchestrator::worker_service_server::WorkerService;
 use probity_proto::orchestrator::{TaskResult, WorkRequest, WorkResponse};
 use probity_runtime::{Call, status};
 use probity_types::{Ctx, Role};
+use relay::Relay;
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -31,11 +35,12 @@ const MAX_CREDITS: usize = 10_000;
 pub(crate) struct Workers {
     lane: Handle,
     board: Board,
+    forward: Forward,
 }
 
 impl Workers {
-    pub(crate) const fn new(lane: Handle, board: Board) -> Self {
-        Self { lane, board }
+    pub(crate) const fn new(lane: Handle, board: Board, forward: Forward) -> Self {
+        Self { lane, board, forward }
     }
 }
 
@@ -50,6 +55,11 @@ struct Session {
     acknowledged: mpsc::Receiver<Told>,
     acknowledge: mpsc::Sender<Told>,
     out: mpsc::Sender<Result<WorkResponse, Status>>,
+    /// Tasks of the shared queue that are on their way.
+    coming: Option<oneshot::Receiver<Vec<Taken>>>,
+    forward: Forward,
+    /// Takes answers that another replica decides; absent on a stream of another replica.
+    relay: Option<mpsc::Sender<(TaskResult, Token)>>,
 }
 
 /// Tokens of results, by what became of them. Those that were lost with a failed
@@ -89,6 +99,7 @@ impl Session {
             if !self.hand_out().await {
                 return Ok(());
             }
+            self.wish();
             let wait =
                 board.next_wake().map_or(LOOK_AGAIN, |w| w.clamp(Duration::from_millis(1), LOOK_AGAIN));
             tokio::select! {
@@ -102,6 +113,12 @@ impl Session {
                     Ok(Some(message)) => self.take_in(message).await?,
                     Ok(None) | Err(_) => return Ok(()),
                 },
+                tasks = coming(&mut self.coming), if self.coming.is_some() => {
+                    self.coming = None;
+                    if !self.hand_out_shared(tasks).await {
+                        return Ok(());
+                    }
+                }
                 () = &mut ready, if self.credits > 0 => {}
                 () = tokio::time::sleep(wait) => {}
                 () = self.out.closed() => return Ok(()),
@@ -123,6 +140,36 @@ impl Session {
         self.out.send(Ok(WorkResponse { tasks, ..WorkResponse::default() })).await.is_ok()
     }
 
+    /// Asks the shared queue for tasks, unless it is asked already.
+    fn wish(&mut self) {
+        if self.credits == 0 || self.coming.is_some() || !self.board.is_shared() {
+            return;
+        }
+        let (give, coming) = oneshot::channel();
+        let (board, serving, credits) = (self.board.clone(), self.serving.clone(), self.credits);
+        // On its own, so that tasks on their way are never lost between two messages.
+        tokio::spawn(async move {
+            let tasks = board.take_shared(&serving, credits).await;
+            if let Err(tasks) = give.send(tasks) {
+                board.give_back(tasks.into_iter().map(|taken| taken.token));
+            }
+        });
+        self.coming = Some(coming);
+    }
+
+    /// Sends tasks of the shared queue; `false` when the worker is gone.
+    async fn hand_out_shared(&mut self, mut tasks: Vec<Taken>) -> bool {
+        let too_many = tasks.split_off(tasks.len().min(self.credits));
+        self.board.give_back(too_many.into_iter().map(|taken| taken.token));
+        if tasks.is_empty() {
+            return true;
+        }
+        self.credits -= tasks.len();
+        self.held.extend(tasks.iter().map(|taken| taken.token.clone()));
+        let tasks = tasks.into_iter().map(|taken| taken.task).collect();
+        self.out.send(Ok(WorkResponse { tasks, ..WorkResponse::default() })).await.is_ok()
+    }
+
     /// Tells which results are durable; `false` when the worker is gone.
     async fn tell(&mut self, first: Told) -> bool {
         let mut response = WorkResponse::default();
@@ -132,6 +179,8 @@ impl Session {
             response.dropped.extend(told.moved);
             next = self.acknowledged.try_recv().ok();
         }
+        // What was not taken, somebody may do again.
+        self.board.give_back(response.dropped.iter().filter_map(|token| Token::decode(token)));
         if self.credits > 0 {
             response.tasks = self.board.take(&self.serving, self.credits);
             self.credits -= response.tasks.len();
@@ -150,7 +199,7 @@ impl Session {
         let mut dropped = Vec::new();
         for token in &message.heartbeats {
             let known = Token::decode(token).ok_or_else(|| convert::invalid("heartbeats", "is no token"))?;
-            if !self.board.extend(&self.serving, &known) {
+            if !self.board.extend(&self.serving, &known).await {
                 dropped.push(token.clone());
             }
         }
@@ -171,12 +220,22 @@ impl Session {
             let token = Token::decode(&result.token)
                 .ok_or_else(|| convert::invalid("results.token", "is no token of a task"))?;
             self.held.remove(&token);
+            if let Some(relay) = &self.relay
+                && self.forward.elsewhere(token.order.execution).is_some()
+            {
+                // A relay ends with its session.
+                let _ = relay.send((result, token)).await;
+                continue;
+            }
             if self.board.finish(&self.serving, &token) == Finish::Lost {
                 dropped.push(result.token);
                 continue;
             }
             tokens.push(result.token.clone());
             events.push((token.order.execution, token.order.event(outcome(result))));
+        }
+        if events.is_empty() {
+            return Ok(());
         }
         let told = self.acknowledge.clone();
         let tenant = self.serving.tenant.as_deref().map(str::to_owned);
@@ -186,6 +245,13 @@ impl Session {
             }
         });
         self.lane.answers(Answers { tenant, events, acknowledge }).await
+    }
+}
+
+async fn coming(tasks: &mut Option<oneshot::Receiver<Vec<Taken>>>) -> Vec<Taken> {
+    match tasks {
+        Some(tasks) => tasks.await.unwrap_or_default(),
+        None => std::future::pending().await,
     }
 }
 
@@ -228,7 +294,8 @@ impl WorkerService for Workers {
         request: Request<Streaming<WorkRequest>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
         let ctx = request.ctx()?.clone();
-        let (lane, board) = (self.lane.clone(), self.board.clone());
+        let (lane, board, forward) = (self.lane.clone(), self.board.clone(), self.forward.clone());
+        let handed_on = Forward::came_from_another(&request);
         let (out, responses) = mpsc::channel(OUTGOING);
         let mut incoming = request.into_inner();
         // The answer begins before the first message: some clients wait for it.
@@ -245,14 +312,39 @@ impl WorkerService for Workers {
                 }
             };
             let (acknowledge, acknowledged) = mpsc::channel(ACKNOWLEDGED);
-            let held = HashSet::new();
-            let mut session =
-                Session { lane, board, serving, credits: 0, held, acknowledged, acknowledge, out };
+            let relay = (!handed_on).then(|| {
+                let (relay, answers) = mpsc::channel(OUTGOING);
+                let (hello, tenant) = (first.hello.clone().unwrap_or_default(), serving.tenant.as_deref());
+                let relaying = Relay {
+                    forward: forward.clone(),
+                    lane: lane.clone(),
+                    ctx,
+                    hello,
+                    tenant: tenant.map(str::to_owned),
+                    told: acknowledge.clone(),
+                };
+                tokio::spawn(relaying.run(answers));
+                relay
+            });
+            let (held, coming) = (HashSet::new(), None);
+            let mut session = Session {
+                lane,
+                board,
+                serving,
+                credits: 0,
+                held,
+                acknowledged,
+                acknowledge,
+                out,
+                coming,
+                forward,
+                relay,
+            };
             if let Err(error) = session.take_in(first).await {
                 let _ = session.out.send(Err(status(error))).await;
                 return;
             }
-            let _present = session.board.arrived(&session.serving);
+            let _present = (!handed_on).then(|| session.board.arrived(&session.serving));
             session.run(incoming).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(responses))))

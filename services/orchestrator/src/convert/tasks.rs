@@ -19,6 +19,8 @@ const LONGEST_DELAY: Duration = Duration::from_hours(24 * 400);
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24 * 7);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_KEY: usize = 256;
+/// Longest name of a queue; the mark of the tenant before it has room in the queue.
+const MAX_NAME: usize = 64;
 /// Most tasks of one batch.
 pub(crate) const MAX_TASKS: usize = 1_000;
 
@@ -45,10 +47,11 @@ pub(crate) fn enqueue(request: &proto::EnqueueTaskRequest, now: Micros) -> Resul
     Ok(Enqueue { asked, priority: priority(request.priority)?, definition: retry(request.retry)? })
 }
 
-fn plain_name(field: &str, name: &str) -> Result<String, Error> {
-    probity_queue::task::check_queue_name(name)
-        .map_err(|_| invalid(field, "must be 1 to 64 of a-z, A-Z, 0-9, '.', '_' and '-'"))?;
-    Ok(name.to_owned())
+/// A name of a queue or of a type, as people write it.
+pub(super) fn plain_name(field: &str, name: &str) -> Result<String, Error> {
+    let fits = name.len() <= MAX_NAME && probity_queue::task::check_queue_name(name).is_ok();
+    let wrong = || invalid(field, format!("must be 1 to {MAX_NAME} of a-z, A-Z, 0-9, '.', '_' and '-'"));
+    if fits { Ok(name.to_owned()) } else { Err(wrong()) }
 }
 
 fn key(field: &str, key: &str) -> Result<String, Error> {
@@ -189,21 +192,58 @@ pub(crate) fn queue_name(name: &str) -> Result<String, Error> {
 
 /// The rules of a queue after a change.
 pub(crate) fn policy(before: &Policy, request: &proto::UpdateQueueRequest) -> Result<Policy, Error> {
+    let mask = Mask::of(request.update_mask.as_ref())?;
     let mut policy = before.clone();
-    if let Some(lease) = &request.lease {
-        policy.lease = Duration::try_from(*lease).map_err(|_| invalid("lease", "must not be negative"))?;
+    if mask.names("lease", request.lease.is_some()) {
+        let given = request.lease.map_or(Ok(Policy::default().lease), Duration::try_from);
+        policy.lease = given.map_err(|_| invalid("lease", "must not be negative"))?;
     }
-    if let Some(most) = request.max_running {
-        policy.concurrency = limit("max_running", most)?;
+    if mask.names("max_running", request.max_running.is_some()) {
+        policy.concurrency = limit("max_running", request.max_running.unwrap_or(0))?;
     }
-    if let Some(most) = request.max_running_per_key {
-        policy.key_concurrency = limit("max_running_per_key", most)?;
+    if mask.names("max_running_per_key", request.max_running_per_key.is_some()) {
+        policy.key_concurrency = limit("max_running_per_key", request.max_running_per_key.unwrap_or(0))?;
     }
-    if let Some(rate) = &request.rate {
-        policy.rate = rate_of(rate)?;
+    if mask.names("rate", request.rate.is_some()) {
+        policy.rate = request.rate.as_ref().map_or(Ok(None), rate_of)?;
     }
     policy.validate().map_err(|error| invalid("queue", error.to_string()))?;
     Ok(policy)
+}
+
+/// What of a queue an update can change.
+const CHANGEABLE: [&str; 4] = ["lease", "max_running", "max_running_per_key", "rate"];
+
+/// What an update changes.
+enum Mask<'a> {
+    /// What is given.
+    Given,
+    All,
+    These(&'a [String]),
+}
+
+impl<'a> Mask<'a> {
+    fn of(mask: Option<&'a prost_types::FieldMask>) -> Result<Self, Error> {
+        let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else { return Ok(Self::Given) };
+        if mask.paths == ["*"] {
+            return Ok(Self::All);
+        }
+        match mask.paths.iter().find(|path| !CHANGEABLE.contains(&path.as_str())) {
+            None => Ok(Self::These(&mask.paths)),
+            Some(unknown) => Err(invalid(
+                "update_mask",
+                format!("names {unknown:?}; what can be changed is {}, or * alone", CHANGEABLE.join(", ")),
+            )),
+        }
+    }
+
+    fn names(&self, path: &str, given: bool) -> bool {
+        match self {
+            Self::Given => given,
+            Self::All => true,
+            Self::These(paths) => paths.iter().any(|named| named == path),
+        }
+    }
 }
 
 fn limit(field: &str, number: i32) -> Result<Option<u32>, Error> {
@@ -283,6 +323,8 @@ mod tests {
         check(|_| (), "");
         check(|r| r.r#type = String::new(), "type");
         check(|r| r.queue = "a b".into(), "queue");
+        check(|r| r.queue = "q".repeat(64), "");
+        check(|r| r.queue = "q".repeat(65), "queue");
         check(|r| r.unique_key = "x".repeat(257), "unique_key");
         check(|r| r.concurrency_key = "a\nb".into(), "concurrency_key");
         check(|r| r.payload = "{".into(), "payload");
@@ -315,5 +357,29 @@ mod tests {
         assert_eq!(policy(&after, &none).unwrap().concurrency, None);
         let wrong = proto::UpdateQueueRequest { max_running: Some(-1), ..Default::default() };
         assert!(policy(&after, &wrong).is_err());
+    }
+
+    #[test]
+    fn a_mask_says_what_changes() {
+        let before = Policy { concurrency: Some(3), rate: Some(Rate::per_second(5)), ..Policy::default() };
+        let check = |paths: &[&str], expect: Result<(Option<u32>, Option<Rate>), &str>| {
+            let update_mask =
+                Some(prost_types::FieldMask { paths: paths.iter().map(|p| (*p).to_owned()).collect() });
+            let request =
+                proto::UpdateQueueRequest { max_running: Some(7), update_mask, ..Default::default() };
+            match (policy(&before, &request), expect) {
+                (Ok(after), Ok(expect)) => assert_eq!((after.concurrency, after.rate), expect, "{paths:?}"),
+                (Err(Error::Invalid { field, why }), Err(part)) => {
+                    assert!(field == "update_mask" && why.contains(part), "{why}");
+                }
+                (got, expect) => panic!("{paths:?}: {got:?}, not {expect:?}"),
+            }
+        };
+        check(&[], Ok((Some(7), Some(Rate::per_second(5)))));
+        check(&["max_running"], Ok((Some(7), Some(Rate::per_second(5)))));
+        check(&["rate"], Ok((Some(3), None)));
+        check(&["*"], Ok((Some(7), None)));
+        check(&["paused"], Err("\"paused\""));
+        check(&["rate", "*"], Err("\"*\""));
     }
 }

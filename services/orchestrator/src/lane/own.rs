@@ -115,7 +115,7 @@ impl Lane {
         let ids: Vec<ExecutionId> = self.live.keys().filter(|id| gone(id)).copied().collect();
         for id in ids {
             self.live.remove(&id);
-            self.parts.board.forget(id);
+            self.parts.board.leave(id);
         }
         let waiting: Vec<ExecutionId> = self.ends.keys().filter(|id| gone(id)).copied().collect();
         for reply in waiting.iter().filter_map(|id| self.ends.remove(id)).flatten() {

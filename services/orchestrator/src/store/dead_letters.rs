@@ -133,6 +133,16 @@ impl Store {
         self.db.query(sql, args![]).await?.iter().map(read).collect()
     }
 
+    /// Open letters of a tenant; `None` when it has none.
+    pub(crate) async fn open_letters_of(&self, tenant: &str) -> Result<Option<Open>, Error> {
+        let sql =
+            "SELECT SUM(CASE WHEN state = 1 THEN 1 ELSE 0 END), SUM(CASE WHEN state = 2 THEN 1 ELSE 0 END),
+                MIN(opened_us) FROM dead_letters WHERE tenant = $1 AND state < 3 GROUP BY tenant";
+        let read =
+            |row: &Row| Ok(Open { failed: row.i64(0)?, reviewing: row.i64(1)?, oldest: Micros(row.i64(2)?) });
+        self.db.query(sql, args![tenant]).await?.first().map(read).transpose()
+    }
+
     /// Deletes finished letters of all tenants that did not change since `before`.
     pub(crate) async fn purge_letters(&self, before: Micros) -> Result<u64, Error> {
         let sql = "DELETE FROM dead_letters WHERE (tenant, id) IN (SELECT tenant, id FROM dead_letters

@@ -1,15 +1,17 @@
 //! The settings and figures of queues, and which workers serve them.
 //!
 //! Settings are durable in the store; each replica reads them and gives them to its
-//! own board. Limits are therefore counted by each replica on its own.
+//! own board. Limits are therefore counted by each replica on its own, unless the
+//! replicas share their tasks.
 
-use super::{Board, Serving, State};
+use super::{Board, Serving, State, Task, mark};
 use crate::store::{QueueSettings, Store};
+use futures::future::join_all;
 use parking_lot::Mutex;
 use probity_queue::scheduler::Stats;
 use probity_queue::{Policy, Standing};
 use probity_types::id::ExecutionId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -25,14 +27,14 @@ pub(super) struct Queues {
     arrivals: std::sync::atomic::AtomicU64,
 }
 
-/// A queue's figures on this replica.
+/// A queue's figures: those of all replicas when they share their tasks, else this one's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figures {
     pub(crate) stats: Stats,
     pub(crate) workers: usize,
 }
 
-/// Where a task of its own stands on this replica.
+/// Where a task of its own stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In its queue.
@@ -41,6 +43,21 @@ pub(crate) enum Place {
     Delayed,
     /// A worker has it.
     With(String),
+}
+
+/// Nothing when it rests because somebody said so.
+fn oldest_of(stats: &Stats) -> Option<Duration> {
+    stats.oldest_ready.filter(|_| !stats.paused)
+}
+
+impl Place {
+    fn of(standing: Standing) -> Self {
+        match standing {
+            Standing::Ready | Standing::Blocked => Self::Queued,
+            Standing::Delayed { .. } => Self::Delayed,
+            Standing::Leased { worker, .. } => Self::With(worker.to_string()),
+        }
+    }
 }
 
 /// A worker is there as long as this is.
@@ -92,7 +109,12 @@ impl Board {
         drop((state, known));
         if changed {
             self.0.ready.notify_waiters();
+            self.0.shared.iter().for_each(|shared| shared.configure());
         }
+    }
+
+    pub(super) fn all_settings(&self) -> Vec<QueueSettings> {
+        self.0.queues.settings.lock().values().cloned().collect()
     }
 
     /// The settings of a queue of this tenant.
@@ -108,7 +130,17 @@ impl Board {
     }
 
     /// The names of the queues of a tenant: those with settings and those in use.
-    pub(crate) fn names(&self, tenant: &str) -> BTreeSet<String> {
+    pub(crate) async fn names(&self, tenant: &str) -> BTreeSet<String> {
+        let mut names = self.names_here(tenant);
+        if let Some(shared) = &self.0.shared {
+            let mark = mark(tenant);
+            let own = |name: &str| name.strip_prefix(&mark)?.strip_prefix('.').map(str::to_owned);
+            names.extend(shared.names().await.iter().filter_map(|name| own(name)));
+        }
+        names
+    }
+
+    fn names_here(&self, tenant: &str) -> BTreeSet<String> {
         let settings = self.0.queues.settings.lock();
         let mut names: BTreeSet<String> =
             settings.keys().filter(|(whose, _)| whose == tenant).map(|(_, name)| name.clone()).collect();
@@ -121,7 +153,16 @@ impl Board {
     }
 
     /// The figures of a queue.
-    pub(crate) fn figures(&self, tenant: &str, name: &str) -> Figures {
+    pub(crate) async fn figures(&self, tenant: &str, name: &str) -> Figures {
+        let here = self.figures_here(tenant, name);
+        let all = match &self.0.shared {
+            Some(shared) => shared.stats(&super::queue_name(tenant, name)).await,
+            None => None,
+        };
+        Figures { stats: all.unwrap_or(here.stats), ..here }
+    }
+
+    fn figures_here(&self, tenant: &str, name: &str) -> Figures {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock();
         let queue = state.queues.get(name).and_then(|of| of.get(tenant)).cloned();
@@ -136,17 +177,33 @@ impl Board {
         Figures { stats, workers: self.0.queues.workers.lock().values().filter(serves).count() }
     }
 
+    /// How long the task has waited that waits longest and could be given out.
+    pub(crate) async fn oldest_ready(&self) -> Duration {
+        let now = self.0.clock.now();
+        let (here, names) = {
+            let mut state = self.0.state.lock();
+            state.scheduler.take(&[], 0, &"".into(), now);
+            let names: HashSet<_> = state.tasks.values().map(Task::shared_queue).collect();
+            let ready = names.iter().filter_map(|queue| oldest_of(&state.scheduler.stats(queue, now)));
+            (ready.max().unwrap_or_default(), names)
+        };
+        let Some(shared) = self.shared_now() else { return here };
+        let all = join_all(names.iter().map(|queue| shared.stats(queue))).await;
+        all.iter().flatten().filter_map(oldest_of).chain([here]).max().unwrap_or_default()
+    }
+
     /// Where the open task of an execution stands; nothing when it is not on this
     /// board.
-    pub(crate) fn place(&self, execution: ExecutionId) -> Option<Place> {
-        let state = self.0.state.lock();
-        let id = *state.of.get(&execution)?.first()?;
-        let queue = state.scheduler.queue_of(id)?;
-        Some(match state.scheduler.standing(queue, id)? {
-            Standing::Ready | Standing::Blocked => Place::Queued,
-            Standing::Delayed { .. } => Place::Delayed,
-            Standing::Leased { worker, .. } => Place::With(worker.to_string()),
-        })
+    pub(crate) async fn place(&self, execution: ExecutionId) -> Option<Place> {
+        let (id, queue) = {
+            let state = self.0.state.lock();
+            let id = *state.of.get(&execution)?.first()?;
+            if let Some(queue) = state.scheduler.queue_of(id) {
+                return state.scheduler.standing(queue, id).map(Place::of);
+            }
+            (id, state.tasks.get(&id).map(Task::shared_queue)?)
+        };
+        self.0.shared.as_ref()?.standing(&queue, id).await.map(Place::of)
     }
 
     /// A worker came; it is gone when the answer is dropped.

@@ -1,11 +1,14 @@
 //! Many letters at once: batches and exports.
 
-use super::{DeadLetters, Deed, OLDEST};
+use super::{DISCARD, DeadLetters, Deed, OLDEST, REQUEUE};
 use crate::convert::dead_letters as letters;
 use crate::error::Error;
-use crate::store::{Asked, Listing, letter_schema};
+use crate::store::{Asked, LetterId, Listing, letter_schema};
 use futures::{Stream, StreamExt as _, stream};
-use probity_proto::orchestrator::{BatchDeadLettersResponse, DeadLetter, DeadLetterRefusal};
+use probity_proto::orchestrator::{
+    BatchDeadLettersResponse, DeadLetter, DeadLetterRefusal, DiscardDeadLetterRequest,
+    RequeueDeadLetterRequest,
+};
 use probity_runtime::status;
 use probity_types::{AuditEvent, Ctx};
 use serde_json::json;
@@ -43,20 +46,37 @@ impl DeadLetters {
         }
         let deed = &deed;
         let work = found.iter().map(|letter| async move {
-            (letters::name(&letter.id), self.carry_out(ctx, &letter.id, deed).await)
+            (letters::name(&letter.id), self.wherever(ctx, &letter.id, deed).await)
         });
         let mut done = stream::iter(work.collect::<Vec<_>>()).buffered(AT_ONCE);
         while let Some((name, outcome)) = done.next().await {
             match outcome {
                 Ok(()) => response.changed += 1,
-                Err(error) => {
-                    // What only an operator of the platform may read stays in its log.
-                    let reason = status(error).message().to_owned();
+                // What only an operator of the platform may read stays in its log.
+                Err(refused) => {
+                    let reason = refused.message().to_owned();
                     response.refused.push(DeadLetterRefusal { name, reason });
                 }
             }
         }
         Ok(response)
+    }
+
+    /// Does it to one letter, or has the replica do it that has its execution.
+    async fn wherever(&self, ctx: &Ctx, id: &LetterId, deed: &Deed) -> Result<(), Status> {
+        let name = letters::name(id);
+        let own = self.carry_out(ctx, id, deed).await.map(|()| DeadLetter::default());
+        let answer = match deed {
+            Deed::Requeue { .. } => {
+                let request = RequeueDeadLetterRequest { name, ..Default::default() };
+                self.forward.one(ctx, REQUEUE, request, own).await
+            }
+            Deed::Discard { reason } => {
+                let request = DiscardDeadLetterRequest { name, reason: reason.clone() };
+                self.forward.one(ctx, DISCARD, request, own).await
+            }
+        };
+        answer.map(drop)
     }
 
     /// Streams what a filter selects, once the audit log is sure to be told.

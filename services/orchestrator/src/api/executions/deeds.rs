@@ -8,10 +8,12 @@ use probity_engine::{Event, StepStatus};
 use probity_proto::orchestrator::{
     BatchAction, BatchExecutionsRequest, BatchExecutionsResponse, BatchRefusal, CancelExecutionRequest,
     DecideExecutionRequest, DelegateApprovalRequest, EditStepInputRequest, Execution, PauseExecutionRequest,
-    RerunExecutionRequest, ResumeExecutionRequest, SignalExecutionRequest,
+    RerunExecutionRequest, ResumeExecutionRequest, RetryStepRequest, SignalExecutionRequest,
 };
+use probity_runtime::status;
 use probity_types::Ctx;
 use probity_types::id::ExecutionId;
+use tonic::Status;
 
 /// How many executions one request may change.
 const MAX_BATCH: i64 = 1_000;
@@ -124,16 +126,21 @@ impl Executions {
             ..BatchExecutionsResponse::default()
         };
         let reason = match request.action() {
+            BatchAction::Unspecified => {
+                return Err(convert::invalid(
+                    "action",
+                    "say what to do: BATCH_ACTION_PAUSE, _RESUME, _CANCEL or _RETRY",
+                ));
+            }
             BatchAction::Resume | BatchAction::Retry => String::new(),
             _ => convert::reason("reason", &request.reason)?,
         };
         for (id, _) in found {
             match self.one_of_batch(ctx, id, request, &reason).await {
                 Ok(()) => response.changed += 1,
-                Err(error @ Error::Invalid { .. }) => return Err(error),
-                Err(error) => {
-                    let name = format!("executions/{id}");
-                    response.refused.push(BatchRefusal { name, reason: error.to_string() });
+                Err(refused) => {
+                    let (name, reason) = (format!("executions/{id}"), refused.message().to_owned());
+                    response.refused.push(BatchRefusal { name, reason });
                 }
             }
         }
@@ -146,27 +153,48 @@ impl Executions {
         id: ExecutionId,
         request: &BatchExecutionsRequest,
         reason: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Status> {
         let (actor, reason) = (ctx.actor.clone(), reason.to_owned());
         let events = match request.action() {
             BatchAction::Pause => vec![Event::Pause { actor, reason }],
             BatchAction::Resume => vec![Event::Resume { actor }],
             BatchAction::Cancel => vec![Event::Cancel { actor, reason }],
-            BatchAction::Retry => self.retries(ctx, id).await?,
-            BatchAction::Unspecified => {
-                return Err(convert::invalid(
-                    "action",
-                    "say what to do: BATCH_ACTION_PAUSE, _RESUME, _CANCEL or _RETRY",
-                ));
-            }
+            BatchAction::Retry => self.retries(ctx, id).await.map_err(status)?,
+            BatchAction::Unspecified => Vec::new(),
         };
         if request.validate_only {
             return Ok(());
         }
         for event in events {
-            self.lane.person(ctx, id, event).await?;
+            self.wherever(ctx, id, event).await?;
         }
         Ok(())
+    }
+
+    /// Does it, or has the replica do it that has the execution.
+    async fn wherever(&self, ctx: &Ctx, id: ExecutionId, event: Event) -> Result<(), Status> {
+        let (name, one) = (format!("executions/{id}"), &self.forward);
+        let own = self.lane.person(ctx, id, event.clone()).await.map(|_| Execution::default());
+        let answer = match event {
+            Event::Pause { reason, .. } => {
+                let request = PauseExecutionRequest { name, reason };
+                one.one(ctx, "/probity.orchestrator.v1.ExecutionService/PauseExecution", request, own).await
+            }
+            Event::Resume { .. } => {
+                let request = ResumeExecutionRequest { name };
+                one.one(ctx, "/probity.orchestrator.v1.ExecutionService/ResumeExecution", request, own).await
+            }
+            Event::Cancel { reason, .. } => {
+                let request = CancelExecutionRequest { name, reason };
+                one.one(ctx, "/probity.orchestrator.v1.ExecutionService/CancelExecution", request, own).await
+            }
+            Event::RetryStep { step, .. } => {
+                let request = RetryStepRequest { name, step };
+                one.one(ctx, "/probity.orchestrator.v1.WorkflowService/RetryStep", request, own).await
+            }
+            _ => own.map_err(status),
+        };
+        answer.map(drop)
     }
 
     /// A new attempt of every step that has an incident.

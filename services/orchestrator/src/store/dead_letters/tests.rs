@@ -213,6 +213,9 @@ async fn a_review_and_its_audit_event_are_one() {
         assert_eq!((letter.state, letter.note.as_str(), letter.reviewer.as_str()), (2, "mine", "users/r"));
         assert!(!store.review_letter(review(letter_id(9, "s"), "")).await.unwrap());
         assert_eq!(outbox::backlog(&store.db).await.unwrap(), 2);
+        let of = |tenant| store.open_letters_of(tenant);
+        assert_eq!(of("t").await.unwrap(), Some(OpenLetters { failed: 4, reviewing: 1, oldest: Micros(10) }));
+        assert_eq!(of("other").await.unwrap(), None);
         let open = store.open_letters().await.unwrap();
         assert_eq!(open, [("t".to_owned(), OpenLetters { failed: 4, reviewing: 1, oldest: Micros(10) })]);
     })
