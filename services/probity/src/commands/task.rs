@@ -77,8 +77,8 @@ fn details(task: &Task, out: Output) -> Result<(), Failure> {
         ("error", plain(&task.error)),
     ];
     out.line("")?;
-    let rows = rows.iter().filter(|(_, text)| !text.is_empty());
-    rows.map(|(label, text)| out.line(format_args!("{label:<11} {text}"))).collect()
+    let mut rows = rows.iter().filter(|(_, text)| !text.is_empty());
+    rows.try_for_each(|(label, text)| out.line(format_args!("{label:<11} {text}")))
 }
 
 fn show(task: &Task, out: Output) -> Result<(), Failure> {
