@@ -121,7 +121,7 @@ impl Host {
         for build in self.builds {
             build(&mut parts).await?;
         }
-        for store in parts.built.iter().flat_map(|built| &built.hosted.stores) {
+        for store in parts.built.iter().flat_map(|built| built.monitor.stores()) {
             store.close().await;
         }
         Ok(())

@@ -29,6 +29,9 @@ const IDLE: Duration = Duration::from_secs(1);
 const PACE: Duration = Duration::from_millis(100);
 /// First and longest wait after a failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long the log may take for a batch. A call that vanished must not hold up the
+/// outbox after the log is back.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Time for the last batches when the process stops.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -74,7 +77,12 @@ impl Relay {
         let mut wait = BACKOFF.0;
         while !stop.is_cancelled() {
             let looked = tokio::time::Instant::now();
-            let (pause, knocked) = match self.drain().await {
+            let drained = tokio::select! {
+                // What was under way is sent again below: the log keeps each event once.
+                () = stop.cancelled() => break,
+                drained = self.drain() => drained,
+            };
+            let (pause, knocked) = match drained {
                 Ok(()) => {
                     wait = BACKOFF.0;
                     (IDLE, true)
@@ -115,7 +123,8 @@ impl Relay {
 
     async fn send(&self, entries: Vec<Entry>) -> Result<(), Fault> {
         let (ctx, token) = self.minter.mint_own()?;
-        let request = Caller::new(ctx, token).request(AppendRequest { entries });
+        let mut request = Caller::new(ctx, token).request(AppendRequest { entries });
+        request.set_timeout(PATIENCE);
         let mut client = AuditServiceClient::new(self.audit.clone());
         client.append(request).await.map(|_| ()).map_err(|s| fault_of(&s))
     }
@@ -135,5 +144,61 @@ fn entry(service: &str, event: AuditEvent) -> Entry {
         service: service.to_owned(),
         request_id: event.request_id,
         trace_id: event.trace_id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ResilienceConfig;
+    use crate::peers::Peers;
+    use probity_types::{Ctx, Micros, SystemClock};
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tower::util::BoxCloneSyncService;
+
+    /// One event that the log never gets.
+    struct One;
+
+    impl Outbox for One {
+        fn pending(&self, _limit: u32) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>> {
+            let event = AuditEvent::new(&Ctx::service("intake", "t", "r"), Micros(1), "a", "s");
+            Box::pin(std::future::ready(Ok(vec![(1, event)])))
+        }
+
+        fn acknowledge(&self, _sequence: i64) -> BoxFuture<'_, Result<(), Fault>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn notify(&self) -> Arc<Notify> {
+            Arc::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_vanishes_is_sent_again_and_holds_up_no_end() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let seen = calls.clone();
+        let gone = BoxCloneSyncService::new(tower::service_fn(move |_request| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            std::future::pending()
+        }));
+        let peers = Peers::new(BTreeMap::new(), ResilienceConfig::default());
+        peers.add_local("audit-aggregator", gone);
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(SystemClock));
+        let minter = Arc::new(Minter::open(dir.path(), "intake", clock).unwrap());
+        let audit = peers.client("intake", "audit-aggregator");
+        let relay = Relay { service: "intake", outbox: Arc::new(One), audit, minter };
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(relay.run(stop.clone()));
+        let begun = tokio::time::Instant::now();
+        while calls.load(Ordering::SeqCst) < 3 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(begun.elapsed() < PATIENCE * 3, "{:?}", begun.elapsed());
+        let stopped = tokio::time::Instant::now();
+        stop.cancel();
+        running.await.unwrap();
+        assert!(stopped.elapsed() <= FAREWELL, "{:?}", stopped.elapsed());
     }
 }

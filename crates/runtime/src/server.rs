@@ -270,3 +270,6 @@ fn authorize(path: &str, ctx: &Ctx) -> Result<(), Fault> {
     let why = format!("this needs one of the roles {}", needed.join(", "));
     Err(Fault::new(FaultKind::Denied, "RUN-0015", why))
 }
+
+#[cfg(test)]
+mod tests;

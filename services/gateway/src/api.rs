@@ -1,5 +1,9 @@
 //! The RPCs the gateway answers itself.
 
+mod fleet;
+
+pub(crate) use fleet::Fleet;
+
 use crate::convert;
 use crate::domain::principal::Principal;
 use crate::domain::token::{Grant, Issued, TokenKey};

@@ -20,7 +20,6 @@ mod convert;
 pub mod domain;
 mod door;
 pub mod error;
-mod fleet;
 mod identity;
 mod metrics;
 mod platform;
@@ -61,7 +60,7 @@ impl Service for Gateway {
         let denials = Denials::new("auth.denied", config.denials_per_second);
         let (written, clock) = (denials.clone(), setup.clock());
         setup.spawn("denials", |stop| written.write(db, clock, stop));
-        let fleet = fleet::Fleet::new(setup, store.clone(), &config);
+        let fleet = api::Fleet::new(setup, store.clone(), &config);
         let api = api::Api {
             key: key.clone(),
             store,

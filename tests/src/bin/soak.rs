@@ -26,12 +26,15 @@ const fn row(
     Row { number, fault, runs, package: "probity-tests", test, env: ("PROBITY_ROUNDS", rounds) }
 }
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 12] = [
     row("1", "SIGKILL amid cases, all in one process", 50, "crash::", "50"),
     row("2", "SIGKILL at every failpoint, both stores", 20, "failpoints::", "20"),
     row("3", "everything killed at once", 20, "everything_killed_at_once", "20"),
     row("4, 5", "join, leave, SIGKILL, SIGSTOP beyond the lease", 1, "scale::", "1"),
     row("6", "PostgreSQL killed or stopped at once", 20, "a_killed_database", "20"),
+    row("9, 10", "12 scripted faults of services", 1, "twelve_scenarios", "1"),
+    row("chaos", "2 of 6 services failing at random", 100, "chaos_takes_nobody", "100"),
+    row("18", "50% errors, and an open breaker", 1, "a_broken_peer_gets_few", "1"),
     row("16", "one key 100 times at once at three doors", 100, "one_key_a_hundred", "100"),
     row("checker", "sabotaged builds", 4, "sabotage::", "1"),
     Row {

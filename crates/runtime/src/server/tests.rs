@@ -1,0 +1,45 @@
+//! The adaptive limit on the way in.
+
+use super::*;
+use probity_resilience::{Observed, Refusal, limit, performance};
+use probity_types::SystemClock;
+use prometheus::Registry;
+use tokio::sync::Semaphore;
+
+#[tokio::test]
+async fn what_is_more_than_sensible_is_refused_before_it_is_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let config = limit::Config { initial: 10, min: 10, max: 10, window_ms: 100 };
+    let limiter = Limiter::new("intake", config, Observed::default()).unwrap();
+    let inbound = Inbound::new(
+        "intake",
+        Some(Verifier::new(dir.path(), Vec::new(), Arc::new(SystemClock))),
+        RpcMetrics::server(&registry, std::iter::empty()).unwrap(),
+        &ServerConfig::default(),
+        Shutdown::default(),
+        (Performance::new(performance::Config::default(), Observed::default()).unwrap(), Some(limiter)),
+    );
+    let (entered, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (inside, door) = (entered.clone(), open.clone());
+    let work = axum::Router::new().fallback(async move || {
+        inside.add_permits(1);
+        let _ = door.acquire().await;
+        "done"
+    });
+    let service = inbound.wrap(Routes::from(work));
+    let call = || {
+        // A path that needs no caller.
+        let request = http::Request::builder().uri("/grpc.health.v1.Health/Check").body(Body::empty());
+        tokio::spawn(service.clone().oneshot(request.unwrap()))
+    };
+    let busy: Vec<_> = (0..9).map(|_| call()).collect();
+    let _ = entered.acquire_many(9).await.unwrap();
+    let refused = call().await.unwrap().unwrap();
+    assert!(matches!(Refusal::of(&refused), Some(Refusal::Shed { .. })), "{:?}", Refusal::of(&refused));
+    open.add_permits(100);
+    for answer in busy {
+        assert!(Refusal::of(&answer.await.unwrap().unwrap()).is_none());
+    }
+    assert!(Refusal::of(&call().await.unwrap().unwrap()).is_none(), "the seats are given back");
+}
