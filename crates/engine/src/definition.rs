@@ -13,8 +13,8 @@ mod raw;
 
 pub use finding::{DefinitionError, Finding, Severity};
 pub use model::{
-    Action, ApprovalSpec, CallSpec, Each, Escalation, Guard, OnError, Output, SignalSpec, StateRule, Step,
-    Target, VerdictRule,
+    Action, ApprovalSpec, CallSpec, Each, Escalation, Guard, Limit, OnError, Output, SignalSpec, StateRule,
+    Step, Target, VerdictRule,
 };
 
 use crate::case::CaseState;

@@ -88,6 +88,12 @@ fn schema_and_compiler_agree_on_what_is_wrong() {
         step("task: t, on_error: {rout: b}"),
         step("task: t, state: resolved"),
         step("task: t, concurrency: 3"),
+        step("task: t, limit: {}"),
+        step("task: t, limit: {key: \"1\", colour: red}"),
+        step("call: a.B/C, limit: {running: 0}"),
+        step("call: a.B/C, limit: {running: 10001}"),
+        step("call: a.B/C, limit: {rate: {count: 1}}"),
+        step("call: a.B/C, limit: {rate: {count: 0, per: 1s}}"),
         step("task: t, for_each: \"[1]\", concurrency: 0"),
         step("task: t, for_each: \"[1]\", concurrency: 101"),
         step("fail: \"'x'\", for_each: \"[1]\""),
@@ -128,6 +134,21 @@ fn check_lint(source: &str, expect: &[&str]) {
     for (text, part) in texts.iter().zip(expect) {
         assert!(text.contains(part), "expected {part:?} in {text}");
     }
+}
+
+#[test]
+fn limits_are_where_they_can_be_kept() {
+    let check = |more: &str, expect: &[&str]| {
+        check_lint(&format!("name: x\nsteps: [{{id: a, {more}}}]\n"), expect);
+    };
+    check("task: t, limit: {key: input.supplier}", &[]);
+    check("task: t, limit: {running: 3}", &["`limit` of a `task` is its `key`"]);
+    check("task: t, limit: {key: \"1\", running: 3}", &["max_running_per_key"]);
+    check("task: t, limit: {key: \"1\", rate: {count: 1, per: 1s}}", &["UpdateQueue with rate"]);
+    check("workflow: w, limit: {running: 3}", &["belongs to `call` and `task`"]);
+    check("task: t, for_each: \"[1]\", limit: {key: item}", &[]);
+    check("task: t, limit: {key: item}", &["item"]);
+    check("task: t, limit: {key: steps.b.x}", &["steps.b is not upstream"]);
 }
 
 #[test]

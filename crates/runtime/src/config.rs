@@ -297,11 +297,25 @@ impl Settings {
         Ok(ServiceSettings { own, database, server: server.unwrap_or_default() })
     }
 
-    /// Sets one key of a service's section, as a flag of the command line does.
+    /// Sets one key of a service's section, as a flag of the command line does; a key
+    /// with dots is one of a section inside.
     pub fn set(&mut self, service: &str, key: &str, value: impl Into<Value>) {
-        let slot = self.sections.entry(section(service)).or_insert_with(|| Value::from(Dict::new()));
+        let mut path: Vec<&str> = key.split('.').collect();
+        let last = path.pop().unwrap_or_default();
+        let empty = || Value::from(Dict::new());
+        let mut slot = self.sections.entry(section(service)).or_insert_with(empty);
+        for part in path {
+            if !matches!(slot, Value::Dict(..)) {
+                *slot = empty();
+            }
+            let Value::Dict(_, dict) = slot else { return };
+            slot = dict.entry(part.to_owned()).or_insert_with(empty);
+        }
+        if !matches!(slot, Value::Dict(..)) {
+            *slot = empty();
+        }
         if let Value::Dict(_, dict) = slot {
-            dict.insert(key.to_owned(), value.into());
+            dict.insert(last.to_owned(), value.into());
         }
     }
 }

@@ -71,7 +71,11 @@ struct Known {
     stores: Vec<Db>,
     letters: Option<Arc<dyn DeadLetters>>,
     answers_kept: Option<Duration>,
+    complaint: Option<Complaint>,
 }
+
+/// Says what goes badly, when something does.
+pub(crate) type Complaint = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Monitor {
     pub(crate) fn new(
@@ -96,6 +100,10 @@ impl Monitor {
 
     pub(crate) fn set_answers_kept(&self, kept: Duration) {
         self.known.write().answers_kept = Some(kept);
+    }
+
+    pub(crate) fn set_complaint(&self, complaint: Complaint) {
+        self.known.write().complaint = Some(complaint);
     }
 
     pub(crate) const fn performance(&self) -> &Performance {
@@ -218,6 +226,11 @@ impl Monitor {
         if !open.is_empty() {
             status = HealthStatus::Degraded;
             problems.push(format!("calls are held back: {}", open.join(", ")));
+        }
+        let complaint = self.known.read().complaint.clone();
+        if let Some(why) = complaint.and_then(|complaint| complaint()) {
+            status = HealthStatus::Degraded;
+            problems.push(why);
         }
         let stores = self.ask_stores().await;
         if stores.iter().any(Option::is_none) {

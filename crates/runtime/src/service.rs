@@ -205,6 +205,12 @@ impl Setup {
         self.stop.clone()
     }
 
+    /// Lets health say what goes badly while the service answers all the same. It is
+    /// degraded then and stays ready: calls sent elsewhere would not help.
+    pub fn degraded_by(&mut self, why: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.monitor.set_complaint(Arc::new(why));
+    }
+
     /// Starts background work once every service of the process is built. It is
     /// told to stop by the token and must then end soon.
     pub fn spawn<F, Fut>(&mut self, name: &'static str, task: F)

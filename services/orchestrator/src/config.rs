@@ -1,7 +1,10 @@
 //! The `[orchestrator]` section.
 
+use crate::gate::FOR_GOOD;
+use probity_queue::{Policy, Rate, TenantRule};
 use probity_runtime::ServiceConfig;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Configuration of the orchestrator.
@@ -26,9 +29,51 @@ pub struct Config {
     pub dead_letter_capacity: u64,
     /// How long requeued and discarded dead letters are kept, in days.
     pub dead_letter_retention_days: u64,
+    /// Health is degraded when something that could be done has waited longer than this,
+    /// in ms; never when 0.
+    pub degraded_after_ms: u64,
     /// The server on which replicas share their tasks, so that a worker of any of them
     /// gets the tasks of all; each keeps its own when absent.
     pub redis: Option<Redis>,
+    /// What each tenant may use for calls of its steps.
+    pub calls: Calls,
+}
+
+/// The `[orchestrator.calls]` section. Each replica counts by itself.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Calls {
+    /// Most calls of a tenant at once; as many as there is room for when absent.
+    pub max_per_tenant: Option<u32>,
+    /// How many calls of a tenant may begin a second; as many as come when absent.
+    pub rate_per_tenant: Option<u32>,
+    /// Others for single tenants, by name.
+    pub tenants: BTreeMap<String, TenantCalls>,
+}
+
+/// What one tenant may use.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TenantCalls {
+    /// Most calls at once.
+    pub max: Option<u32>,
+    /// How many may begin a second.
+    pub rate: Option<u32>,
+}
+
+impl Calls {
+    /// The rules as the gate takes them; none when nothing is limited.
+    pub(crate) fn policy(&self) -> Option<Policy> {
+        let rule = |max: Option<u32>, rate: Option<u32>| TenantRule {
+            concurrency: max,
+            rate: rate.map(Rate::per_second),
+            ..TenantRule::default()
+        };
+        let tenant = rule(self.max_per_tenant, self.rate_per_tenant);
+        let own = self.tenants.iter().map(|(name, own)| (name.clone(), rule(own.max, own.rate)));
+        let policy = Policy { lease: FOR_GOOD, tenant, tenants: own.collect(), ..Policy::default() };
+        (policy.tenant != TenantRule::default() || !policy.tenants.is_empty()).then_some(policy)
+    }
 }
 
 /// The `[orchestrator.redis]` section.
@@ -85,7 +130,9 @@ impl Default for Config {
             max_calls_in_flight: 256,
             dead_letter_capacity: 100_000,
             dead_letter_retention_days: 30,
+            degraded_after_ms: 60_000,
             redis: None,
+            calls: Calls::default(),
         }
     }
 }
@@ -105,7 +152,9 @@ impl ServiceConfig for Config {
         at_least("dead_letter_capacity", self.dead_letter_capacity, 1)?;
         at_least("dead_letter_retention_days", self.dead_letter_retention_days, 1)?;
         let shared = self.redis.as_ref().map_or(Ok(()), |redis| redis.queue().validate());
-        shared.map_err(|error| format!("redis: {error}"))
+        shared.map_err(|error| format!("redis: {error}"))?;
+        let calls = self.calls.policy().map_or(Ok(()), |policy| policy.validate());
+        calls.map_err(|error| format!("calls: {error}"))
     }
 }
 
@@ -125,6 +174,8 @@ mod tests {
         check(Config { queue: 0, ..Config::default() }, "queue");
         let redis = |url: &str, timeout_ms| Some(Redis { url: url.to_owned(), prefix: prefix(), timeout_ms });
         check(Config { redis: redis("redis://localhost", 0), ..Config::default() }, "redis");
+        let calls = Calls { max_per_tenant: Some(0), ..Calls::default() };
+        check(Config { calls, ..Config::default() }, "calls");
         check(Config { replica: String::new(), ..Config::default() }, "replica");
     }
 }

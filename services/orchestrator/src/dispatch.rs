@@ -4,8 +4,14 @@
 //! A call is made on behalf of the owner of the execution, with a token minted now,
 //! and with an idempotency key that is the same for every attempt of the step.
 
+mod places;
+
+pub(crate) use places::{FREE_PLACES, limited};
+
 use crate::catalog::{Contracts, Method};
+use crate::config::Config;
 use crate::domain::standalone::Standalone;
+use crate::gate::{Gate, Wish};
 use crate::metrics::Metrics;
 use crate::sabotage::{self, Damage};
 use bytes::Bytes;
@@ -20,16 +26,11 @@ use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::client::Grpc;
 
 /// Largest message of a step in either direction.
 const MAX_MESSAGE: usize = 4 << 20;
 
-/// One place in so many is kept for urgent calls.
-const KEPT_SHARE: usize = 8;
-/// The lowest priority that is urgent.
-const URGENT: u8 = 3;
 /// Carries the priority to the peer, 1 (low) to 4 (critical).
 const PRIORITY: &str = "x-probity-priority";
 
@@ -125,9 +126,9 @@ pub(crate) struct Dispatcher {
     contracts: Arc<Contracts>,
     peers: HashMap<&'static str, BoxGrpcService>,
     minter: Arc<Minter>,
-    permits: Arc<Semaphore>,
-    /// Places that only urgent calls get.
-    kept: Arc<Semaphore>,
+    gate: Gate,
+    rules: places::Rules,
+    waiting: places::Waiting,
     metrics: Arc<Metrics>,
 }
 
@@ -143,6 +144,8 @@ pub(crate) struct Call {
     pub(crate) key: String,
     pub(crate) timeout: Duration,
     pub(crate) order: OrderId,
+    /// The limit of its step.
+    pub(crate) limit: Option<Wish>,
 }
 
 impl Dispatcher {
@@ -150,19 +153,22 @@ impl Dispatcher {
         setup: &Setup,
         contracts: Arc<Contracts>,
         metrics: Arc<Metrics>,
-        most: usize,
+        gate: Gate,
+        config: &Config,
     ) -> Arc<Self> {
         let own = edges().edges.iter().filter(|e| e.from == "orchestrator");
         let peers = own.map(|e| (e.to.as_str(), setup.peer(&e.to))).collect();
-        let kept = most / KEPT_SHARE;
-        let (permits, kept) = (Arc::new(Semaphore::new(most - kept)), Arc::new(Semaphore::new(kept)));
-        Arc::new(Self { contracts, peers, minter: setup.minter(), permits, kept, metrics })
+        let (rules, waiting) = (places::Rules::new(config), places::Waiting::default());
+        Arc::new(Self { contracts, peers, minter: setup.minter(), gate, rules, waiting, metrics })
     }
 
-    /// Makes the call. Waits for a free place first; the time allowed starts after
+    /// Makes the call. Waits for its places first; the time allowed starts after
     /// that.
     pub(crate) async fn run(&self, call: Call) -> Finished {
-        let _permit = self.place(call.priority).await;
+        let _places = match self.places(&call).await {
+            Ok(places) => places,
+            Err(failure) => return Finished { order: call.order, result: Err(failure) },
+        };
         self.metrics.calls.inc();
         let result = self.attempt(&call).await;
         self.metrics.calls.dec();
@@ -173,19 +179,6 @@ impl Dispatcher {
         };
         self.metrics.attempts.with_label_values(&[outcome]).inc();
         Finished { order: call.order, result }
-    }
-
-    /// A free place. Urgent calls have some of their own, so that a flood of others
-    /// does not keep them waiting.
-    async fn place(&self, priority: u8) -> Option<SemaphorePermit<'_>> {
-        if priority < URGENT || self.kept.available_permits() == 0 {
-            return self.permits.acquire().await.ok();
-        }
-        tokio::select! {
-            biased;
-            place = self.permits.acquire() => place.ok(),
-            place = self.kept.acquire() => place.ok(),
-        }
     }
 
     async fn attempt(&self, call: &Call) -> Result<Json, CallFailure> {

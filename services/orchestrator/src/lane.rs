@@ -29,6 +29,7 @@ use crate::domain::ownership::{SHARDS, id_in, shard_of};
 use crate::error::Error;
 use crate::letters::Keeper;
 use crate::metrics::Metrics;
+use crate::runnable::Runnable;
 use crate::store::{Opened, Place, Store};
 use crate::tasks::Board;
 use futures::future::BoxFuture;
@@ -69,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) board: Board,
     pub(crate) letters: Keeper,
+    pub(crate) runnable: Runnable,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -390,6 +392,7 @@ impl Lane {
 
     fn wake_due(&mut self, work: &mut Work) {
         let now = self.parts.clock.now();
+        self.parts.runnable.next_timer(self.timers.peek().map(|Reverse((at, _))| *at));
         while let Some(Reverse((at, id))) = self.timers.peek().copied() {
             if at > now || work.len() >= self.max_batch {
                 return;

@@ -20,9 +20,11 @@ mod definitions;
 mod dispatch;
 mod domain;
 mod error;
+mod gate;
 mod lane;
 mod letters;
 mod metrics;
+mod runnable;
 mod sabotage;
 mod schedules;
 mod store;
@@ -35,7 +37,8 @@ pub use definitions::SHIPPED;
 use api::{Cases, DeadLetters, Executions, Forward, Remediation, Schedules, Tasks, Workers, Workflows};
 use definitions::Definitions;
 use dispatch::Dispatcher;
-use lane::{Lane, Parts};
+use gate::Gate;
+use lane::{Handle, Lane, Parts};
 use letters::Keeper;
 use metrics::Metrics;
 use probity_proto::orchestrator::case_service_server::CaseServiceServer;
@@ -47,8 +50,10 @@ use probity_proto::orchestrator::task_service_server::TaskServiceServer;
 use probity_proto::orchestrator::worker_service_server::WorkerServiceServer;
 use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
 use probity_runtime::{Service, Setup};
+use runnable::Runnable;
 use schedules::Runner;
 use std::sync::Arc;
+use std::time::Duration;
 use store::{JournalOutbox, Store};
 use tasks::{Board, Shared};
 use tonic::service::Routes;
@@ -76,14 +81,12 @@ impl Service for Orchestrator {
         let contracts = Arc::new(Contracts::new());
         let clock = setup.clock();
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
-        let dispatcher =
-            Dispatcher::new(setup, contracts.clone(), metrics.clone(), config.max_calls_in_flight);
-        let shared = match &config.redis {
-            Some(redis) => Some(Shared::new(Arc::new(probity_queue::Redis::new(&redis.queue())?))),
-            None => None,
-        };
-        let board = Board::new(clock.clone(), metrics.clone(), shared);
+        let gate = Gate::new(clock.clone());
+        let dispatcher = Dispatcher::new(setup, contracts.clone(), metrics.clone(), gate.clone(), &config);
+        let board = Board::new(clock.clone(), metrics.clone(), shared_queue(&config)?);
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
+        let runnable = Runnable::new(clock.clone(), Duration::from_millis(config.degraded_after_ms));
+        watch_over(setup, &runnable, &board, &gate, &metrics);
         setup.shows_dead_letters(Arc::new(letters::Shown(store.clone())));
         let parts = Parts {
             store: store.clone(),
@@ -91,6 +94,7 @@ impl Service for Orchestrator {
             dispatcher,
             board: board.clone(),
             letters: letters.clone(),
+            runnable,
             clock: clock.clone(),
             metrics: metrics.clone(),
         };
@@ -107,10 +111,7 @@ impl Service for Orchestrator {
         let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
         let running = runner.clone();
         setup.spawn("schedules", |stop| running.run(stop));
-        if board.is_shared() {
-            let (shared, lane) = (board.clone(), handle.clone());
-            setup.spawn("shared queue", |stop| tasks::keep_shared(shared, lane, stop));
-        }
+        share_tasks(setup, &board, &handle);
         let own = config.advertise.clone();
         let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
         let executions = Executions::new(
@@ -155,4 +156,29 @@ impl Service for Orchestrator {
             .add_service(WorkflowServiceServer::new(self.workflows))
             .add_service(RemediationServiceServer::new(self.remediation))
     }
+}
+
+/// Keeps the queue that replicas share, when there is one.
+fn share_tasks(setup: &mut Setup, board: &Board, lane: &Handle) {
+    if board.is_shared() {
+        let (board, lane) = (board.clone(), lane.clone());
+        setup.spawn("shared queue", |stop| tasks::keep_shared(board, lane, stop));
+    }
+}
+
+/// The queue that replicas share, when there is one.
+fn shared_queue(config: &Config) -> anyhow::Result<Option<Shared>> {
+    let queue = config.redis.as_ref().map(|redis| probity_queue::Redis::new(&redis.queue())).transpose()?;
+    Ok(queue.map(|queue| Shared::new(Arc::new(queue))))
+}
+
+/// Lets calls pass whose time has come, and says how long what could be done has waited.
+fn watch_over(setup: &mut Setup, runnable: &Runnable, board: &Board, gate: &Gate, metrics: &Arc<Metrics>) {
+    let passing = gate.clone();
+    setup.spawn("gate", |stop| passing.run(stop));
+    let told = runnable.clone();
+    setup.degraded_by(move || told.complaint());
+    let (watching, board, gate) = (runnable.clone(), board.clone(), gate.clone());
+    let metrics = metrics.clone();
+    setup.spawn("runnable", |stop| watching.watch(board, gate, metrics, stop));
 }

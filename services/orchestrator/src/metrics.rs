@@ -1,7 +1,7 @@
 //! The metrics of the orchestrator.
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// All of them.
@@ -18,6 +18,10 @@ pub(crate) struct Metrics {
     pub(crate) live: IntGauge,
     /// Calls to peers under way.
     pub(crate) calls: IntGauge,
+    /// Calls that wait for a place, by what for.
+    pub(crate) calls_waiting: IntGaugeVec,
+    /// How long what could be done has waited, by what it is.
+    pub(crate) oldest_runnable: GaugeVec,
     /// Turns a commit carries.
     pub(crate) batch: Histogram,
     /// Cases that could not be read back.
@@ -93,6 +97,12 @@ impl Metrics {
             attempts: counters("orchestrator_step_attempts_total", "Attempts of steps", "outcome")?,
             live: IntGauge::new("orchestrator_executions_in_memory", "Executions in memory")?,
             calls: IntGauge::new("orchestrator_calls_in_flight", "Calls to peers under way")?,
+            calls_waiting: gauges(
+                "orchestrator_calls_waiting",
+                "Calls that wait: for the limit of their step, of their tenant, or for a free place",
+                "for",
+            )?,
+            oldest_runnable: oldest_runnable()?,
             batch: Histogram::with_opts(batch)?,
             unreadable: IntCounter::new(
                 "orchestrator_unreadable_cases_total",
@@ -137,28 +147,43 @@ impl Metrics {
             )?,
             schedules: ScheduleMetrics::new(registry)?,
         };
-        registry.register(Box::new(metrics.opened.clone()))?;
-        registry.register(Box::new(metrics.transitions.clone()))?;
-        registry.register(Box::new(metrics.incidents.clone()))?;
-        registry.register(Box::new(metrics.attempts.clone()))?;
-        registry.register(Box::new(metrics.live.clone()))?;
-        registry.register(Box::new(metrics.calls.clone()))?;
-        registry.register(Box::new(metrics.batch.clone()))?;
-        registry.register(Box::new(metrics.unreadable.clone()))?;
-        registry.register(Box::new(metrics.commit_failures.clone()))?;
-        for counter in
-            [&metrics.fenced, &metrics.started, &metrics.ended, &metrics.tasks_taken, &metrics.leases_expired]
-        {
-            registry.register(Box::new(counter.clone()))?;
-        }
-        registry.register(Box::new(metrics.shared_queue.clone()))?;
-        registry.register(Box::new(metrics.shared_queue_losses.clone()))?;
-        registry.register(Box::new(metrics.shards.clone()))?;
-        registry.register(Box::new(metrics.letters.clone()))?;
-        registry.register(Box::new(metrics.oldest_letter.clone()))?;
-        registry.register(Box::new(metrics.letters_purged.clone()))?;
+        metrics.register(registry)?;
         Ok(metrics)
     }
+
+    fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        let counters = [
+            &self.incidents,
+            &self.unreadable,
+            &self.commit_failures,
+            &self.fenced,
+            &self.started,
+            &self.ended,
+            &self.tasks_taken,
+            &self.leases_expired,
+            &self.shared_queue_losses,
+            &self.letters_purged,
+        ];
+        counters.into_iter().try_for_each(|counter| registry.register(Box::new(counter.clone())))?;
+        let gauges = [&self.live, &self.calls, &self.shared_queue, &self.shards, &self.oldest_letter];
+        gauges.into_iter().try_for_each(|gauge| registry.register(Box::new(gauge.clone())))?;
+        let counted = [&self.opened, &self.transitions, &self.attempts];
+        counted.into_iter().try_for_each(|counter| registry.register(Box::new(counter.clone())))?;
+        let measured = [&self.calls_waiting, &self.letters];
+        measured.into_iter().try_for_each(|gauge| registry.register(Box::new(gauge.clone())))?;
+        registry.register(Box::new(self.oldest_runnable.clone()))?;
+        registry.register(Box::new(self.batch.clone()))
+    }
+}
+
+fn oldest_runnable() -> prometheus::Result<GaugeVec> {
+    GaugeVec::new(
+        Opts::new(
+            "orchestrator_oldest_runnable_seconds",
+            "How long the oldest has waited that could be done: a timer that is due, a call without a free place, a task that no worker takes",
+        ),
+        &["kind"],
+    )
 }
 
 fn counters(name: &str, help: &str, label: &str) -> prometheus::Result<IntCounterVec> {

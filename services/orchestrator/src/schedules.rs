@@ -106,7 +106,8 @@ impl Runner {
         for (run, status) in &ended {
             self.ended(run, Outcome::Execution(*status)).await?;
         }
-        Ok([due.len(), ended.len()].iter().any(|found| *found >= AT_ONCE.unsigned_abs() as usize))
+        let full = |found: usize| i64::try_from(found).is_ok_and(|found| found >= AT_ONCE);
+        Ok(full(due.len()) || full(ended.len()))
     }
 
     async fn until_next(&self, begun: Micros) -> Duration {

@@ -7,10 +7,12 @@
 //!
 //! Tasks are kept in process, or in a queue that replicas share ([`shared`]).
 
+mod entry;
 mod queues;
 mod shared;
 mod token;
 
+use entry::{mark, queue_name};
 pub(crate) use queues::{Figures, Place, keep_settings};
 pub(crate) use shared::{Shared, Taken, keep_shared};
 pub(crate) use token::Token;
@@ -22,10 +24,9 @@ use parking_lot::Mutex;
 use probity_engine::{CallFailure, Event};
 use probity_proto::orchestrator::WorkerTask;
 use probity_proto::time::timestamp;
-use probity_queue::{Held, Lease, LeaseNumber, Limits, Priority, Scheduler, Standing, TaskId};
+use probity_queue::{Held, Lease, LeaseNumber, Limits, Scheduler, Standing, TaskId};
 use probity_types::id::ExecutionId;
 use probity_types::{Clock, Micros};
-use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -330,13 +331,17 @@ pub(crate) async fn watch_leases(board: Board, lane: Handle, stop: CancellationT
 
 /// The answer to a task that is not wanted any more.
 pub(crate) fn recalled(order: OrderId) -> (ExecutionId, Event) {
-    let failure = CallFailure {
+    (order.execution, order.event(Err(recall())))
+}
+
+/// Why something was not done that nobody wants any more.
+pub(crate) fn recall() -> CallFailure {
+    CallFailure {
         code: "ORC-0027".to_owned(),
         message: "it was recalled because the execution is being taken back".to_owned(),
         transient: false,
         retry_after: None,
-    };
-    (order.execution, order.event(Err(failure)))
+    }
 }
 
 impl Default for State {
@@ -448,62 +453,5 @@ impl State {
             deadline: Some(timestamp(now.plus(task.timeout).0)),
             ..task.shown()
         })
-    }
-}
-
-/// A queue belongs to a tenant: what one does to its own changes nobody else's.
-fn queue_name(tenant: &str, queue: &str) -> Arc<str> {
-    format!("{}.{queue}", mark(tenant)).into()
-}
-
-/// What the names of the queues of a tenant begin with.
-fn mark(tenant: &str) -> String {
-    hex::encode(&Sha256::digest(tenant.as_bytes())[..8])
-}
-
-impl Token {
-    /// The shared queue it was taken from, if a worker may speak of it.
-    fn shared_for(&self, serving: &Serving) -> Option<&Arc<str>> {
-        let queue = self.shared.as_ref()?;
-        let own = |tenant: &str| queue.split_once('.').is_some_and(|(whose, _)| whose == mark(tenant));
-        serving.tenant.as_deref().is_none_or(own).then_some(queue)
-    }
-}
-
-impl Task {
-    /// As it stands in a queue.
-    fn entry(&self, not_before: Option<Micros>) -> probity_queue::Task {
-        let priority = match self.priority {
-            0 | 1 => Priority::Low,
-            2 => Priority::Normal,
-            3 => Priority::High,
-            _ => Priority::Critical,
-        };
-        let (id, queue) = (task_id(self.order), queue_name(&self.tenant, &self.queue));
-        let mut entry = probity_queue::Task::new(id, queue, self.tenant.as_str(), bytes::Bytes::new())
-            .with_priority(priority);
-        if let Some(at) = not_before.max(self.not_before) {
-            entry = entry.with_not_before(at);
-        }
-        if let Some(key) = &self.concurrency {
-            entry = entry.with_key(key.clone());
-        }
-        entry
-    }
-
-    /// As a worker gets it, under no lease yet.
-    fn shown(&self) -> WorkerTask {
-        WorkerTask {
-            r#type: self.kind.clone(),
-            queue: self.queue.clone(),
-            input: self.input.clone(),
-            idempotency_key: self.key.clone(),
-            attempt: i32::try_from(self.order.attempt).unwrap_or(i32::MAX),
-            execution: format!("executions/{}", self.order.execution),
-            step: self.step.clone(),
-            tenant: self.tenant.clone(),
-            priority: i32::from(self.priority),
-            ..WorkerTask::default()
-        }
     }
 }

@@ -307,7 +307,7 @@ fn executions_and_schedules(platform: &Platform) {
     platform
         .run(&["execution", "list", "--filter", "definition = patient"])
         .expect(0, &["EXECUTION", "patient"]);
-    platform.run(&["execution", "list", "--filter", "colour = 1"]).expect(1, &["colour", "^^^"]);
+    platform.run(&["execution", "list", "--filter", "colour = 1"]).expect(1, &["colour", "filter"]);
     platform.run(&["execution", "pause", name, "--reason", "lunch"]).expect(0, &["paused"]);
     platform.run(&["execution", "resume", name]).expect(0, &["patient"]);
     platform.run(&["execution", "signal", name, "go", "--payload", "{"]).expect(2, &["is no JSON"]);
@@ -347,7 +347,7 @@ fn tasks_and_dead_letters(platform: &Platform) {
     let enqueue = ["task", "enqueue", "mail", "--queue", "mails", "--payload", "{\"to\": \"ana\"}", "--json"];
     let task = platform.run(&enqueue).expect(0, &[]).json();
     let name = task["name"].as_str().unwrap();
-    platform.run(&["task", "get", name]).expect(0, &["mails", "queued", "{\"to\": \"ana\"}"]);
+    platform.run(&["task", "get", name]).expect(0, &["mails", "queued", "{\"to\":\"ana\"}"]);
     platform.run(&["task", "list", "--filter", "queue = mails"]).expect(0, &["mail"]);
     platform.run(&["queue", "list"]).expect(0, &["mails"]);
     platform.run(&["queue", "update", "mails", "--rate", "5/1m"]).expect(0, &["5 in 60 s"]);

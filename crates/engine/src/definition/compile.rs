@@ -2,6 +2,7 @@
 
 mod action;
 mod graph;
+mod limit;
 mod rules;
 mod settings;
 mod steps;

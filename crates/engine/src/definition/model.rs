@@ -29,6 +29,8 @@ pub struct Step {
     pub retry: Schedule,
     /// Codes of failures that are never tried again.
     pub no_retry_on: Vec<String>,
+    /// How many calls of it may be under way, and how fast they may begin.
+    pub limit: Option<Limit>,
     /// How long one attempt may take.
     pub timeout: Duration,
     /// How long it may take over all attempts, from its first start.
@@ -100,6 +102,18 @@ impl Target {
             Self::Task { kind, .. } => kind,
         }
     }
+}
+
+/// How many calls of a step may be under way, and how fast they may begin, over all
+/// executions of a tenant.
+#[derive(Debug)]
+pub struct Limit {
+    /// Calls with the same key share the limit; all of them when absent.
+    pub key: Option<Expr>,
+    /// How many at once; as many as come when absent.
+    pub running: Option<u32>,
+    /// How many may begin in which time; as many as come when absent.
+    pub rate: Option<(u32, Duration)>,
 }
 
 /// That a step is done for each of a list.

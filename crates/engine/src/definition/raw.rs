@@ -68,10 +68,26 @@ pub(super) struct RawStep {
     pub(super) retry: Option<Spanned<RawRetry>>,
     #[serde(default)]
     pub(super) no_retry_on: Vec<Text>,
+    pub(super) limit: Option<Spanned<RawLimit>>,
     pub(super) timeout: Option<Text>,
     pub(super) deadline: Option<Text>,
     pub(super) on_error: Option<Spanned<RawOnError>>,
     pub(super) compensate: Option<RawCall>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimit {
+    pub(super) key: Option<Text>,
+    pub(super) running: Option<Spanned<u32>>,
+    pub(super) rate: Option<RawRate>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRate {
+    pub(super) count: Spanned<u32>,
+    pub(super) per: Text,
 }
 
 #[derive(Debug, Deserialize)]

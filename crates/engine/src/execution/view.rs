@@ -35,6 +35,22 @@ pub(super) struct ItemView<'a> {
 }
 
 impl Execution {
+    /// What calls of a step, or of one of its items, share their limit by. Calls whose
+    /// expression fails for the same reason share one.
+    #[must_use]
+    pub fn limit_key(&self, step: usize, item: Option<u32>) -> Option<String> {
+        let key = self.definition.steps.get(step)?.limit.as_ref()?.key.as_ref()?;
+        let value = match self.item_view(Slot { step, item }) {
+            Some(view) => key.evaluate(&view),
+            None => key.evaluate(self),
+        };
+        Some(match value {
+            Ok(Json::String(text)) => text,
+            Ok(other) => other.to_string(),
+            Err(why) => format!("no key: {why}"),
+        })
+    }
+
     /// What the expressions of an item see; `None` when there is no such item.
     pub(super) fn item_view(&self, slot: Slot) -> Option<ItemView<'_>> {
         let index = slot.item?;

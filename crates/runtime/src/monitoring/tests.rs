@@ -41,6 +41,20 @@ async fn a_switched_breaker_shows_and_unreadies() {
 }
 
 #[tokio::test]
+async fn what_goes_badly_degrades_and_unreadies_nobody() {
+    let monitor = monitor();
+    let bad = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let asked = bad.clone();
+    let why = move || asked.load(std::sync::atomic::Ordering::SeqCst).then(|| "it is late".to_owned());
+    monitor.set_complaint(std::sync::Arc::new(why));
+    assert_eq!(monitor.health().await.status(), HealthStatus::Healthy);
+    bad.store(true, std::sync::atomic::Ordering::SeqCst);
+    let health = monitor.health().await;
+    assert_eq!((health.status(), health.problems), (HealthStatus::Degraded, vec!["it is late".to_owned()]));
+    assert!(monitor.ready().await.is_ok() && monitor.problem().await.is_none());
+}
+
+#[tokio::test]
 async fn values_are_shown_one_by_one() {
     let monitor = monitor();
     let histogram = prometheus::Histogram::with_opts(prometheus::HistogramOpts::new("took", "h")).unwrap();

@@ -3,7 +3,7 @@
 use crate::catalog::service_of;
 use crate::convert;
 use crate::definitions::Definitions;
-use crate::dispatch::{Call, Task, Work};
+use crate::dispatch::{Call, Task, Work, limited};
 use crate::domain::audit::{StoredTurn, chain};
 use crate::domain::dead_letters::Letters;
 use crate::domain::standalone::{self, Standalone};
@@ -14,6 +14,7 @@ use probity_engine::{Definition, Execution, Fact, Opening, Status, StepStatus, T
 use probity_types::id::ExecutionId;
 use probity_types::{Ctx, Micros};
 use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 /// More facts than an execution can have: the journal is read in one go.
@@ -248,6 +249,8 @@ impl Live {
         };
         let opening = &self.execution.opening;
         let key = format!("{}/{}", self.id, order.key);
+        let limit_key =
+            (!order.compensation).then(|| self.execution.limit_key(order.step, order.id.item)).flatten();
         Some(match &call.target {
             Target::Method(method) => Work::Call(Call {
                 tenant: self.tenant.clone(),
@@ -260,6 +263,12 @@ impl Live {
                 key,
                 timeout: spec.timeout,
                 order: order.id,
+                limit: if order.compensation {
+                    None
+                } else {
+                    let (definition, key) = (&self.execution.definition, limit_key.as_deref());
+                    limited(&self.tenant, definition, order.step, key, opening.priority)
+                },
             }),
             Target::Task { kind, queue } => {
                 let task = Task {
@@ -273,7 +282,7 @@ impl Live {
                     key,
                     timeout: spec.timeout,
                     not_before: None,
-                    concurrency: None,
+                    concurrency: limit_key.filter(|key| !key.is_empty()).map(concurrency_key),
                 };
                 Work::Task(match Standalone::of(&self.execution) {
                     Some(asked) => task.of(asked, &order.input),
@@ -283,6 +292,12 @@ impl Live {
             Target::Workflow(name) => Work::Child(self.child(order.id, name, order.input, &order.key)),
         })
     }
+}
+
+/// As the queue takes it: what is too long, or no plain text, by its hash.
+fn concurrency_key(key: String) -> Arc<str> {
+    let plain = key.len() <= probity_queue::task::MAX_KEY && !key.chars().any(char::is_control);
+    if plain { key.into() } else { hex::encode(Sha256::digest(key.as_bytes())).into() }
 }
 
 /// A [`probity_engine::Command::Call`] of one execution.

@@ -73,6 +73,7 @@ impl Lane {
             self.carry_out(id, commands, &mut tasks);
         }
         self.parts.board.offer(tasks);
+        recall.iter().for_each(|id| self.parts.dispatcher.recall(*id));
         self.inner.extend(recall.iter().flat_map(|id| self.parts.board.recall(*id)).map(tasks::recalled));
         for (id, view) in ended {
             for reply in self.ends.remove(&id).into_iter().flatten() {

@@ -6,11 +6,12 @@
 
 use super::{Board, Serving, State, Task, mark};
 use crate::store::{QueueSettings, Store};
+use futures::future::join_all;
 use parking_lot::Mutex;
 use probity_queue::scheduler::Stats;
 use probity_queue::{Policy, Standing};
 use probity_types::id::ExecutionId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,11 @@ pub(crate) enum Place {
     Delayed,
     /// A worker has it.
     With(String),
+}
+
+/// Nothing when it rests because somebody said so.
+fn oldest_of(stats: &Stats) -> Option<Duration> {
+    stats.oldest_ready.filter(|_| !stats.paused)
 }
 
 impl Place {
@@ -169,6 +175,21 @@ impl Board {
                 && serving.queues.iter().any(|q| q == name)
         };
         Figures { stats, workers: self.0.queues.workers.lock().values().filter(serves).count() }
+    }
+
+    /// How long the task has waited that waits longest and could be given out.
+    pub(crate) async fn oldest_ready(&self) -> Duration {
+        let now = self.0.clock.now();
+        let (here, names) = {
+            let mut state = self.0.state.lock();
+            state.scheduler.take(&[], 0, &"".into(), now);
+            let names: HashSet<_> = state.tasks.values().map(Task::shared_queue).collect();
+            let ready = names.iter().filter_map(|queue| oldest_of(&state.scheduler.stats(queue, now)));
+            (ready.max().unwrap_or_default(), names)
+        };
+        let Some(shared) = self.shared_now() else { return here };
+        let all = join_all(names.iter().map(|queue| shared.stats(queue))).await;
+        all.iter().flatten().filter_map(oldest_of).chain([here]).max().unwrap_or_default()
     }
 
     /// Where the open task of an execution stands; nothing when it is not on this

@@ -13,9 +13,11 @@ use probity_proto::{BoxGrpcService, audit};
 use probity_runtime::testing::{Fake, Harness, ctx};
 use probity_testkit::eventually;
 use probity_types::Role;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 use tonic::Status;
 
 const DOCUMENT: &str = "documents/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -27,6 +29,10 @@ pub struct World {
     pub findings: AtomicU32,
     pub four_eyes: AtomicBool,
     pub spam: AtomicBool,
+    /// Classify takes its time.
+    pub slow: AtomicBool,
+    /// By document: calls of Classify under way, the most at once, and all.
+    pub classified: Mutex<BTreeMap<String, [u32; 3]>>,
     /// Calls of Investigate that fail before one is answered.
     pub investigate_down: AtomicU32,
     /// Investigate answers that it was asked wrongly.
@@ -79,7 +85,8 @@ impl World {
 
     fn spam(self: &Arc<Self>) -> Fake {
         let world = self.clone();
-        Fake::new().on("/probity.spam.v1.SpamService/Classify", move |_: ClassifyRequest, _| {
+        Fake::new().on("/probity.spam.v1.SpamService/Classify", move |request: ClassifyRequest, _| {
+            world.classify(&request.documents);
             let spam = world.spam.load(Ordering::SeqCst);
             Ok(Classification {
                 probability: if spam { 0.99 } else { 0.01 },
@@ -88,6 +95,23 @@ impl World {
                 ..Classification::default()
             })
         })
+    }
+
+    /// Counts who is there at once: of each document, and (as "") of all.
+    fn classify(&self, documents: &[String]) {
+        let about: Vec<&str> = documents.iter().map(String::as_str).chain([""]).collect();
+        let mut counts = self.classified.lock().unwrap();
+        for name in &about {
+            let [now, most, all] = counts.entry((*name).to_owned()).or_default();
+            (*now, *all) = (*now + 1, *all + 1);
+            *most = (*most).max(*now);
+        }
+        drop(counts);
+        if self.slow.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(4)); // the peer's work
+        }
+        let mut counts = self.classified.lock().unwrap();
+        about.iter().for_each(|name| counts.get_mut(*name).unwrap()[0] -= 1);
     }
 
     fn compliance(self: &Arc<Self>) -> Fake {

@@ -1,9 +1,9 @@
 //! Steps: settings, order and failure of each.
 
-use super::action;
 use super::settings::{LONGEST_TASK, LONGEST_TIMEOUT, LONGEST_WAIT, duration, retry, state};
 use super::types::Types;
 use super::{Result, schema, typed};
+use super::{action, limit};
 use crate::definition::finding::Findings;
 use crate::definition::raw::{Raw, RawCall, RawOnError, RawStep, Text, at};
 use crate::definition::{Action, CallSpec, Catalog, Each, OnError, Step};
@@ -40,6 +40,7 @@ impl Compiler<'_> {
         let inner = inner.as_ref().unwrap_or(&scope);
         let action = keep.keep(action::action(raw, self.types.spec(position), inner));
         let when = keep.keep(raw.when.as_ref().map(|w| typed(w, &scope, &Type::Bool)).transpose());
+        let limit = keep.keep(limit::limit(raw, inner));
         let state = keep.keep(raw.state.as_ref().map(state).transpose());
         let retry = keep.keep(raw.retry.as_ref().map_or(Ok(RetryPolicy::STANDARD.into()), retry));
         let times = (keep.keep(timeout(raw)), keep.keep(deadline(raw)));
@@ -59,6 +60,7 @@ impl Compiler<'_> {
             each: each?,
             retry: retry?,
             no_retry_on: raw.no_retry_on.iter().map(|code| code.value.clone()).collect(),
+            limit: limit?,
             timeout: times.0?,
             deadline: times.1?,
             on_error,
