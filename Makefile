@@ -8,7 +8,7 @@ CARGO ?= cargo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-cases bench-workflows bench-queue load soak images deploy-check deny prerequisites
+.PHONY: help demo test check bench bench-cases bench-workflows bench-queue load soak images deploy-check api-check deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ soak: prerequisites ## The fault matrix at full length, and a table of what came
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) build --release -p probity-orchestrator --features trial --bin probity-orchestrator-trial
 	$(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
+
+api-check: ## Schemathesis, all checks, against a platform of its own (ARGS=--max-examples=100)
+	$(CARGO) build --release -p probity-cli
+	./scripts/api-check $(ARGS)
 
 images: ## An image for every service and one for the command line (needs docker; ENGINE=podman for another)
 	@awk '$$1 == "-" && $$2 == "name:" {print $$3} END {print "cli"}' deploy/helm/probity/files/platform.yaml | while read -r service; do \

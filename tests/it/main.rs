@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 mod chaos;
+mod clients;
 mod crash;
+mod examples;
 mod failpoints;
 mod faults;
 mod real_input;

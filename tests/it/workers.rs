@@ -3,13 +3,16 @@
 
 use probity_client::{Client as Api, Failure, Task, Worker, output};
 use probity_proto::gateway::IssueTokenRequest;
-use probity_proto::orchestrator::{ExecutionStatus, RegisterDefinitionRequest};
-use probity_testkit::Child;
+use probity_proto::orchestrator::{CountExecutionsRequest, ExecutionStatus, RegisterDefinitionRequest};
+use probity_testkit::{Child, eventually, free_port};
 use probity_tests::Embedded;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// The workflow of the examples.
@@ -19,8 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A platform that knows the workflow, and a token for a worker that also starts
 /// executions.
-async fn platform(dir: &Path) -> (Embedded, String) {
-    let platform = Embedded::start(dir).await;
+pub(crate) async fn platform(dir: &Path) -> (Embedded, String) {
+    platform_at(dir, 0).await
+}
+
+async fn platform_at(dir: &Path, port: u16) -> (Embedded, String) {
+    let platform = Embedded::start_at(dir, port).await;
     let admin = platform.client();
     let definition = RegisterDefinitionRequest { source: SCREENING.to_owned(), validate_only: false };
     let (request, _) = admin.request(definition, None);
@@ -67,6 +74,89 @@ async fn a_rust_worker_does_the_tasks_of_executions() {
     stop.send(()).expect("the worker runs");
     let summary = running.await.unwrap().expect("it was not refused");
     assert_eq!((summary.acknowledged, summary.failed, summary.abandoned), (43, 1, 0), "{summary:?}");
+    platform.stop().await;
+}
+
+/// Starts an execution until the platform has answered, under the same key.
+async fn start_somehow(api: &Api, supplier: &str) -> String {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let start =
+            api.start("screening").input(&json!({"supplier": supplier})).key(supplier.replace(' ', "-"));
+        match start.send().await {
+            Ok(execution) => return execution.name,
+            Err(error) => assert!(Instant::now() < until, "{supplier}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rust_worker_outlives_kills_of_the_platform() {
+    const EXECUTIONS: u64 = 120;
+    const KILLS: u64 = 3;
+    let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+    let (mut platform, token) = platform_at(dir.path(), port).await;
+    let api = Api::connect(&platform.url, &token).await.expect("a client");
+    let seen = Arc::new(Mutex::new(BTreeMap::<String, (u64, BTreeSet<String>)>::new()));
+    let desk = seen.clone();
+    let screen = move |task: Task| {
+        let desk = desk.clone();
+        async move {
+            let supplier = task.input::<Value>()?["supplier"].as_str().unwrap_or_default().to_owned();
+            let mut desk = desk.lock().unwrap();
+            let (times, keys) = desk.entry(supplier.clone()).or_default();
+            *times += 1;
+            keys.insert(task.idempotency_key().to_owned());
+            Ok(json!({"supplier": supplier, "listed": false}))
+        }
+    };
+    let worker = Worker::new(api.clone()).queue("screening").concurrency(8).handler("screen", screen);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(worker.run(async move { drop(stopped.await) }));
+
+    let next = Arc::new(AtomicU64::new(0));
+    let callers = (0..4).map(|_| {
+        let (api, next) = (api.clone(), next.clone());
+        tokio::spawn(async move {
+            let mut names = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::SeqCst);
+                if number >= EXECUTIONS {
+                    return names;
+                }
+                names.push(start_somehow(&api, &format!("Supplier {number}")).await);
+            }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    for kill in 1..=KILLS {
+        eventually(PATIENCE, async || {
+            let so_far = next.load(Ordering::SeqCst);
+            if so_far >= EXECUTIONS * kill / (KILLS + 1) { Ok(()) } else { Err(so_far) }
+        })
+        .await;
+        platform.kill().await;
+        platform = Embedded::start_at(dir.path(), port).await;
+    }
+    let names = futures::future::join_all(callers).await.into_iter().flat_map(Result::unwrap);
+    let names: BTreeSet<String> = names.collect();
+    assert_eq!(names.len() as u64, EXECUTIONS, "a key is one execution");
+    eventually(PATIENCE, async || {
+        let count = CountExecutionsRequest { filter: "status = COMPLETED".into(), ..Default::default() };
+        let counted = api.executions().count_executions(count).await.map_err(|e| e.to_string())?;
+        let completed = u64::try_from(counted.into_inner().total).unwrap_or(0);
+        if completed == EXECUTIONS { Ok(()) } else { Err(format!("{completed} have completed")) }
+    })
+    .await;
+    stop.send(()).expect("the worker runs");
+    let summary = running.await.unwrap().expect("it was not refused");
+    assert!(summary.reconnects >= KILLS, "{summary:?}");
+    assert_eq!((summary.failed, summary.abandoned), (0, 0), "{summary:?}");
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    let times: u64 = seen.values().map(|(times, _)| times).sum();
+    println!("{EXECUTIONS} executions, {KILLS} kills, {times} attempts, {summary:?}");
+    assert!(seen.values().all(|(times, keys)| *times >= 1 && keys.len() == 1), "one key a step: {seen:?}");
     platform.stop().await;
 }
 

@@ -1,68 +1,47 @@
-//! Lint of the contracts with buf: the one on the path, else the npm package in
-//! a cache folder outside the repository.
+//! The contracts with buf, the one on the path, else the npm package: lint, and
+//! whether anything breaks those who use the last release.
 
-use anyhow::{Context as _, Result, ensure};
+use crate::npm::{Tool, answers};
+use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-/// The version of the npm package, so that a new one cannot fail a build by
-/// surprise.
-const VERSION: &str = "1.75.0";
+const BUF: Tool = Tool { package: "@bufbuild/buf", version: "1.75.0", program: "buf" };
 
-/// Lints `proto/`. Without buf and without npm, says so and passes.
-pub fn run(root: &Path) -> Result<bool> {
+/// Lints `proto/` and compares it with the last release, or with the revision
+/// that is named. Without buf and without npm, says so and passes.
+pub fn run(root: &Path, against: Option<&str>) -> Result<bool> {
     let Some(buf) = find()? else {
         println!(
             "buf lint SKIPPED: neither buf nor npm is installed (install npm, or buf from https://buf.build)"
         );
         return Ok(true);
     };
-    let status = Command::new(&buf)
-        .arg("lint")
-        .current_dir(root.join("proto"))
-        .status()
-        .with_context(|| format!("{} cannot be started", buf.display()))?;
-    println!("buf lint {}", if status.success() { "ok" } else { "failed: mend the lines above" });
-    Ok(status.success())
+    let lint = call(&buf, &root.join("proto"), &["lint"])?;
+    println!("buf lint {}", if lint { "ok" } else { "failed: mend the lines above" });
+    let Some(revision) = against.map(ToOwned::to_owned).or_else(|| last_release(root)) else {
+        println!("buf breaking SKIPPED: there is no release yet (name a revision with --against)");
+        return Ok(lint);
+    };
+    let before = format!(".git#ref={revision},subdir=proto");
+    let kept = call(&buf, root, &["breaking", "proto", "--against", &before])?;
+    println!("buf breaking {}", if kept { "ok" } else { "failed: contracts change only by addition" });
+    Ok(lint && kept)
+}
+
+fn call(buf: &Path, folder: &Path, args: &[&str]) -> Result<bool> {
+    let status = Command::new(buf).args(args).current_dir(folder).status();
+    Ok(status.with_context(|| format!("{} cannot be started", buf.display()))?.success())
+}
+
+/// The newest tag of a version.
+fn last_release(root: &Path) -> Option<String> {
+    let args = ["describe", "--tags", "--abbrev=0", "--match", "v[0-9]*"];
+    let output = Command::new("git").args(args).current_dir(root).output().ok()?;
+    let tag = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !tag.is_empty()).then_some(tag)
 }
 
 fn find() -> Result<Option<PathBuf>> {
-    if answers("buf") {
-        return Ok(Some(PathBuf::from("buf")));
-    }
-    let folder = cache().join(format!("buf-{VERSION}"));
-    let program = folder.join("node_modules/.bin/buf");
-    if !program.is_file() {
-        if !answers("npm") {
-            return Ok(None);
-        }
-        install(&folder)?;
-    }
-    Ok(Some(program))
-}
-
-fn answers(program: &str) -> bool {
-    let status = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
-}
-
-fn install(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let status = Command::new("npm")
-        .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-        .arg(folder)
-        .arg(format!("@bufbuild/buf@{VERSION}"))
-        .status()
-        .context("npm cannot be started")?;
-    ensure!(
-        status.success(),
-        "npm could not install @bufbuild/buf@{VERSION}; is there a network? Or install buf yourself"
-    );
-    Ok(())
-}
-
-fn cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    base.or_else(home).unwrap_or_else(std::env::temp_dir).join("probity")
+    if answers("buf") { Ok(Some(PathBuf::from("buf"))) } else { BUF.find() }
 }

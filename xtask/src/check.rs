@@ -1,6 +1,6 @@
 //! Everything that must hold before a change is handed in.
 
-use crate::{Problem, bans, buf, cli, deploy, errors, layers, links, metrics_doc, tidy};
+use crate::{Problem, bans, buf, cli, deploy, errors, layers, links, metrics_doc, openapi, tidy};
 use anyhow::{Context as _, Result};
 use std::path::Path;
 use std::process::Command;
@@ -20,10 +20,11 @@ enum Step {
     Cargo(&'static [&'static str]),
     Rule(Rule),
     Buf,
+    OpenApi,
 }
 
 /// The checks, quick ones first.
-const STEPS: [(&str, Step); 10] = [
+const STEPS: [(&str, Step); 11] = [
     ("fmt", Step::Cargo(&["fmt", "--all", "--check"])),
     ("tidy", Step::Rule(tidy::problems)),
     ("layers", Step::Rule(layers::problems)),
@@ -33,6 +34,7 @@ const STEPS: [(&str, Step); 10] = [
     ("deploy", Step::Rule(deploy::problems)),
     ("links", Step::Rule(links::problems)),
     ("buf", Step::Buf),
+    ("openapi", Step::OpenApi),
     ("clippy", Step::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
 ];
 
@@ -68,7 +70,8 @@ fn take(root: &Path, step: &Step) -> Result<bool> {
     match step {
         Step::Cargo(args) => cargo(root, args),
         Step::Rule(rule) => cli::report(rule(root)),
-        Step::Buf => buf::run(root),
+        Step::Buf => buf::run(root, None),
+        Step::OpenApi => openapi::run(root),
     }
 }
 

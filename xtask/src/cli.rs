@@ -1,6 +1,9 @@
 //! What can be asked of the tool.
 
-use crate::{Problem, bans, buf, check, deploy, errors, layers, links, metrics_doc, new_service, tidy, tree};
+use crate::{
+    Problem, bans, buf, check, deploy, errors, layers, links, metrics_doc, new_service, openapi, site, tidy,
+    tree,
+};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -31,8 +34,20 @@ enum Command {
     Tidy,
     /// Links between the Markdown pages.
     Links,
-    /// Lint of the protobuf contracts with buf.
-    Buf,
+    /// Lint of the protobuf contracts with buf, and what they break.
+    Buf {
+        /// Compare with this revision instead of the last release.
+        #[arg(long)]
+        against: Option<String>,
+    },
+    /// Lint of the API documentation with redocly.
+    Openapi,
+    /// Whether the viewers of the documentation are those of their npm packages.
+    Site {
+        /// Make them of the packages.
+        #[arg(long)]
+        write: bool,
+    },
     /// Writes docs/metrics.md from the metrics in the code.
     MetricsDoc {
         /// Only say whether the page is up to date.
@@ -72,7 +87,9 @@ fn dispatch(args: Args) -> Result<bool> {
         Command::Errors => report(errors::problems(&root)),
         Command::Tidy => report(tidy::problems(&root)),
         Command::Links => report(links::problems(&root)),
-        Command::Buf => buf::run(&root),
+        Command::Buf { against } => buf::run(&root, against.as_deref()),
+        Command::Openapi => openapi::run(&root),
+        Command::Site { write } => report(site::run(&root, write)),
         Command::MetricsDoc { check: true } => report(metrics_doc::problems(&root)),
         Command::MetricsDoc { check: false } => write_metrics(&root),
         Command::Deploy { check: true } => report(deploy::problems(&root)),

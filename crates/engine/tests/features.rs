@@ -307,6 +307,23 @@ fn a_pause_starts_nothing_and_loses_nothing() {
 }
 
 #[test]
+fn what_is_held_does_nothing_before_it_is_run() {
+    let definition = Play::plain("  - {id: a, task: a}\n").execution.definition.clone();
+    let now = Micros(1_700_000_000_000_000);
+    let run = || Event::Run { actor: who() };
+    let (mut held, turn) = Execution::hold(definition.clone(), plain(items(4)), now);
+    assert!(held.is_held() && turn.commands.is_empty(), "{turn:?}");
+    let facts: Vec<_> = turn.facts.iter().map(|fact| (now, fact.clone())).collect();
+    assert!(Execution::replay(definition.clone(), &facts).is_some_and(|read| read.is_held()));
+    assert_eq!(held.take(Event::Woken, now, 0.5).unwrap().commands, []);
+    let turn = held.take(run(), now, 0.5).unwrap();
+    assert!(turn.commands.iter().any(|command| matches!(command, Command::Call { .. })), "{turn:?}");
+    assert!(held.take(run(), now, 0.5).unwrap().facts.is_empty(), "run twice, it runs once");
+    held.take(Event::Pause { actor: who(), reason: "look".into() }, now, 0.5).unwrap();
+    assert_eq!(held.take(run(), now, 0.5), Err(Refusal::Paused), "what an operator paused stays so");
+}
+
+#[test]
 fn what_was_done_is_done_again_under_new_keys() {
     let mut play =
         Play::plain("  - {id: a, task: a}\n  - {id: b, needs: [a], task: b}\n  - {id: c, task: c}\n");

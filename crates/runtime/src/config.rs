@@ -192,6 +192,11 @@ pub struct ServerConfig {
     pub max_header_bytes: u32,
     /// Time a client has to send its request headers, in milliseconds.
     pub header_timeout_ms: u64,
+    /// Longest time a client may leave what is sent to it unread, in milliseconds.
+    pub write_stall_ms: u64,
+    /// Age at which a connection is asked to end, in milliseconds; calls under way
+    /// on it are finished first. 0 for no limit.
+    pub max_connection_age_ms: u64,
 }
 
 impl Default for ServerConfig {
@@ -204,6 +209,8 @@ impl Default for ServerConfig {
             max_in_flight: 2_048,
             max_header_bytes: 32 * 1024,
             header_timeout_ms: 10_000,
+            write_stall_ms: 60_000,
+            max_connection_age_ms: 3_600_000,
         }
     }
 }

@@ -309,8 +309,12 @@ impl Parts {
     }
 }
 
-/// A value of the command line: a number or a truth value where it reads as one.
+/// A value of the command line: a number, a truth value or a list in brackets
+/// where it reads as one.
 fn typed(text: &str) -> figment::value::Value {
+    if text.starts_with('[') {
+        return text.parse().unwrap_or_else(|never| match never {});
+    }
     if let Ok(number) = text.parse::<i64>() {
         return number.into();
     }

@@ -25,6 +25,7 @@ pub mod keys;
 mod listener;
 mod metrics;
 pub mod monitoring;
+mod patient;
 mod peers;
 mod probe;
 mod recovery;

@@ -5,10 +5,10 @@
 
 use crate::call::RemoteAddr;
 use crate::config::ServerConfig;
+use crate::patient::Patient;
 use crate::tls::Secure;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use probity_proto::{BoxError, BoxGrpcService};
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
@@ -59,21 +60,25 @@ pub(crate) async fn serve(
 ) {
     let builder = Arc::new(builder(&config));
     let places = Arc::new(Semaphore::new(config.max_connections));
-    let graceful = GracefulShutdown::new();
+    let stall = Duration::from_millis(config.write_stall_ms.max(1));
+    let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((stream, addr, place)) = accepted else { continue };
-        let (builder, service, watcher) = (builder.clone(), service.clone(), graceful.watcher());
+        let (builder, service, stop) = (builder.clone(), service.clone(), stop.clone());
         let secure = secure.clone().map(|secure| (secure, Duration::from_millis(config.header_timeout_ms)));
-        tokio::spawn(async move {
+        let age = config.max_connection_age_ms;
+        connections.spawn(async move {
             let service = hyper_service(service, addr);
             match secure {
-                None => connection(&builder, stream, service, watcher).await,
+                None => connection(&builder, Patient::new(stream, stall), service, over(age, &stop)).await,
                 Some((secure, limit)) => match secure.accept(stream, limit).await {
-                    Ok(stream) => connection(&builder, stream, service, watcher).await,
+                    Ok(stream) => {
+                        connection(&builder, Patient::new(stream, stall), service, over(age, &stop)).await;
+                    }
                     Err(error) => tracing::info!(%addr, %error, "a connection was refused"),
                 },
             }
@@ -81,25 +86,44 @@ pub(crate) async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(CLOSE_LIMIT, graceful.shutdown()).await.is_err() {
+    connections.close();
+    if tokio::time::timeout(CLOSE_LIMIT, connections.wait()).await.is_err() {
         tracing::warn!("connections were cut because they did not end in time");
     }
 }
 
-/// Serves one connection to its end.
+/// Returns when a connection should take no further calls: it is of age, or the
+/// listener stops.
+async fn over(age_ms: u64, stop: &CancellationToken) {
+    if age_ms == 0 {
+        return stop.cancelled().await;
+    }
+    let _ = tokio::time::timeout(Duration::from_millis(age_ms), stop.cancelled()).await;
+}
+
+/// Serves one connection to its end; once it is `over`, to the end of the calls
+/// under way on it.
 async fn connection<I, S>(
     builder: &Builder<TokioExecutor>,
     stream: I,
     service: S,
-    watcher: hyper_util::server::graceful::Watcher,
+    over: impl Future<Output = ()>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: hyper::service::Service<HyperRequest, Response = http::Response<Body>> + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
 {
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = over => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }
 }
@@ -141,4 +165,65 @@ fn hyper_service(
         request.extensions_mut().insert(RemoteAddr(addr));
         request.map(Body::new)
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// A listener of these settings that answers everything with nothing.
+    async fn connect(config: ServerConfig) -> (TcpStream, CancellationToken) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let stop = CancellationToken::new();
+        let answer =
+            |_: http::Request<Body>| async { Ok::<_, Infallible>(http::Response::new(Body::empty())) };
+        let service = BoxGrpcService::new(tower::service_fn(answer));
+        tokio::spawn(serve(listener, config, service, None, stop.clone()));
+        (TcpStream::connect(addr).await.expect("a connection"), stop)
+    }
+
+    async fn all(mut stream: TcpStream) -> Vec<u8> {
+        let mut read = Vec::new();
+        let end = stream.read_to_end(&mut read);
+        tokio::time::timeout(Duration::from_secs(20), end).await.expect("it ends").expect("bytes");
+        read
+    }
+
+    #[tokio::test]
+    async fn a_connection_of_age_is_ended_after_its_calls() {
+        let config = ServerConfig { max_connection_age_ms: 50, ..ServerConfig::default() };
+        let (mut stream, _stop) = connect(config).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        assert!(all(stream).await.starts_with(b"HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn headers_that_never_end_are_not_waited_for() {
+        let config = ServerConfig { header_timeout_ms: 50, ..ServerConfig::default() };
+        let (mut stream, _stop) = connect(config).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await.expect("sent");
+        assert!(!all(stream).await.starts_with(b"HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn the_limits_of_http_2_are_announced() {
+        let config =
+            ServerConfig { max_concurrent_streams: 7, max_header_bytes: 9_000, ..ServerConfig::default() };
+        let (mut stream, _stop) = connect(config).await;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("sent");
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.expect("a frame");
+        assert_eq!(head[3], 4, "settings come first");
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        let mut settings = vec![0; length];
+        stream.read_exact(&mut settings).await.expect("settings");
+        let value = |id: u8| {
+            let of = settings.chunks(6).find(|setting| setting[..2] == [0, id]).expect("the setting");
+            u32::from_be_bytes([of[2], of[3], of[4], of[5]])
+        };
+        assert_eq!((value(3), value(6)), (7, 9_000));
+    }
 }

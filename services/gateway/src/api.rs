@@ -25,6 +25,8 @@ pub(crate) struct Api {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) home_tenant: String,
     pub(crate) platform: Platform,
+    pub(crate) methods: Vec<gateway::Method>,
+    pub(crate) limits: gateway::Limits,
 }
 
 #[tonic::async_trait]
@@ -42,6 +44,44 @@ impl GatewayService for Api {
     ) -> Result<Response<gateway::Principal>, Status> {
         let principal = request.extensions().get::<Arc<Principal>>().ok_or_else(|| status(Error::NoToken))?;
         Ok(Response::new(convert::principal(principal)))
+    }
+
+    async fn get_keys(
+        &self,
+        _request: Request<gateway::GetKeysRequest>,
+    ) -> Result<Response<gateway::KeySet>, Status> {
+        Ok(Response::new(convert::keys(&self.key)))
+    }
+
+    async fn list_methods(
+        &self,
+        _request: Request<gateway::ListMethodsRequest>,
+    ) -> Result<Response<gateway::ListMethodsResponse>, Status> {
+        Ok(Response::new(gateway::ListMethodsResponse { methods: self.methods.clone() }))
+    }
+
+    async fn get_limits(
+        &self,
+        _request: Request<gateway::GetLimitsRequest>,
+    ) -> Result<Response<gateway::Limits>, Status> {
+        Ok(Response::new(self.limits.clone()))
+    }
+
+    async fn check_token(
+        &self,
+        request: Request<gateway::CheckTokenRequest>,
+    ) -> Result<Response<gateway::CheckTokenResponse>, Status> {
+        let caller = request.ctx()?.clone();
+        convert::token(request.get_ref()).map_err(status)?;
+        let checked = self.key.verify(&request.get_ref().token, self.clock.now());
+        // A token of another tenant is nobody else's business.
+        let own =
+            |principal: &Principal| principal.tenant == caller.tenant || caller.tenant == self.home_tenant;
+        let checked = checked.map_err(|why| why.to_string()).and_then(|principal| match own(&principal) {
+            true => Ok(principal),
+            false => Err(Error::OtherTenant(self.home_tenant.clone()).to_string()),
+        });
+        Ok(Response::new(convert::checked(checked)))
     }
 
     async fn issue_token(

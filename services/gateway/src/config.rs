@@ -41,6 +41,21 @@ pub struct Config {
     /// Different denials written to the audit log each second; more are counted
     /// together.
     pub denials_per_second: usize,
+    /// Calls a second from one address (of IPv6, from one /64); 0 for no limit.
+    pub rate_address_per_s: u32,
+    /// Most calls at once from one address.
+    pub rate_address_burst: u32,
+    /// Calls a second of one user or service account; 0 for no limit.
+    pub rate_principal_per_s: u32,
+    /// Most calls at once of one user or service account.
+    pub rate_principal_burst: u32,
+    /// Calls a second of one tenant; 0 for no limit.
+    pub rate_tenant_per_s: u32,
+    /// Most calls at once of one tenant.
+    pub rate_tenant_burst: u32,
+    /// Origins whose pages may read answers, such as `https://console.example.org`;
+    /// `*` for all. Without any, browsers keep pages of other origins out.
+    pub cors_origins: Vec<String>,
 }
 
 impl Default for Config {
@@ -60,6 +75,13 @@ impl Default for Config {
             body_idle_timeout_ms: 30_000,
             remembered_tokens: 4_096,
             denials_per_second: 20,
+            rate_address_per_s: 20_000,
+            rate_address_burst: 40_000,
+            rate_principal_per_s: 10_000,
+            rate_principal_burst: 20_000,
+            rate_tenant_per_s: 20_000,
+            rate_tenant_burst: 40_000,
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -68,6 +90,9 @@ impl ServiceConfig for Config {
     fn validate(&self) -> Result<(), String> {
         crate::domain::principal::check_tenant(&self.home_tenant)
             .map_err(|why| format!("home_tenant = {:?}: {why}", self.home_tenant))?;
+        if let Some(wrong) = self.cors_origins.iter().find(|origin| !crate::door::is_origin(origin)) {
+            return Err(format!("cors_origins: {wrong:?} is no origin; write https://HOST, or * for all"));
+        }
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         for (key, value, least, most) in [
             ("max_json_bytes", number(self.max_json_bytes), 1_024, 64 << 20),
@@ -82,6 +107,12 @@ impl ServiceConfig for Config {
             ("body_idle_timeout_ms", self.body_idle_timeout_ms, 10, 600_000),
             ("remembered_tokens", number(self.remembered_tokens), 1, 1 << 20),
             ("denials_per_second", number(self.denials_per_second), 1, 1_000),
+            ("rate_address_per_s", self.rate_address_per_s.into(), 0, 10_000_000),
+            ("rate_address_burst", self.rate_address_burst.into(), 1, 10_000_000),
+            ("rate_principal_per_s", self.rate_principal_per_s.into(), 0, 10_000_000),
+            ("rate_principal_burst", self.rate_principal_burst.into(), 1, 10_000_000),
+            ("rate_tenant_per_s", self.rate_tenant_per_s.into(), 0, 10_000_000),
+            ("rate_tenant_burst", self.rate_tenant_burst.into(), 1, 10_000_000),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(format!("{key} = {value}: must be from {least} to {most}"));
@@ -108,5 +139,6 @@ mod tests {
         check(|c| c.max_nesting = 10_000, "max_nesting");
         check(|c| c.home_tenant = "A b".into(), "home_tenant");
         check(|c| c.denials_per_second = 0, "denials_per_second");
+        check(|c| c.cors_origins = vec!["example.org".into()], "cors_origins");
     }
 }

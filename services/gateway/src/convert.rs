@@ -1,8 +1,10 @@
 //! Requests for tokens, checked, and principals as messages.
 
 use crate::domain::principal::{Principal, check_actor, check_roles, check_tenant};
-use crate::domain::token::Grant;
+use crate::domain::token::{Grant, TokenKey};
 use crate::error::Error;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use probity_proto::{gateway, time};
 use probity_types::{Ctx, Role, Roles};
 use std::time::Duration;
@@ -38,6 +40,42 @@ fn ttl(seconds: i64) -> Result<Duration, String> {
     match u64::try_from(seconds) {
         Ok(whole) if (least..=most).contains(&seconds) => Ok(Duration::from_secs(whole)),
         _ => Err(format!("must be from {least} to {most} seconds, or 0 for {usual}")),
+    }
+}
+
+/// The public half of the key that signs tokens, for those who verify them.
+pub(crate) fn keys(key: &TokenKey) -> gateway::KeySet {
+    let (id, public) = key.public();
+    let key = gateway::Key {
+        kty: "OKP".to_owned(),
+        crv: "Ed25519".to_owned(),
+        x: URL_SAFE_NO_PAD.encode(public),
+        kid: id.to_owned(),
+        alg: "EdDSA".to_owned(),
+        r#use: "sig".to_owned(),
+    };
+    gateway::KeySet { keys: vec![key] }
+}
+
+/// A request to check a token has one.
+///
+/// # Errors
+/// When it has none.
+pub(crate) fn token(request: &gateway::CheckTokenRequest) -> Result<(), Error> {
+    if request.token.is_empty() {
+        return Err(Error::Grant { field: "token", why: "must not be empty".to_owned() });
+    }
+    Ok(())
+}
+
+/// What a token turned out to be worth.
+pub(crate) fn checked(outcome: Result<Principal, String>) -> gateway::CheckTokenResponse {
+    match outcome {
+        Ok(known) => {
+            let principal = Some(principal(&known));
+            gateway::CheckTokenResponse { valid: true, reason: String::new(), principal }
+        }
+        Err(reason) => gateway::CheckTokenResponse { valid: false, reason, principal: None },
     }
 }
 

@@ -6,14 +6,20 @@ mod admission;
 mod arrival;
 mod backends;
 mod body;
+mod cache;
 mod grpc;
 mod index;
+mod rating;
 mod refusal;
 mod rest;
+mod site;
 mod stream;
 mod upload;
+mod web;
 
 pub(crate) use backends::Backends;
+pub(crate) use refusal::title;
+pub(crate) use web::is_origin;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -41,12 +47,14 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Door {
     config: Config,
     transcoder: Transcoder,
+    site: site::Site,
     gates: Gates,
     backends: Backends,
     identity: Identity,
     denials: Denials,
     minter: Arc<Minter>,
     metrics: Metrics,
+    rating: rating::Rating,
     stop: CancellationToken,
 }
 
@@ -73,14 +81,17 @@ impl Door {
         let pool = probity_proto::pool();
         let transcoder =
             Transcoder::new(pool, Limits { max_depth: config.max_nesting }).map_err(anyhow::Error::msg)?;
+        let site = site::Site::new(&transcoder).map_err(anyhow::Error::msg)?;
         Ok(Self {
             transcoder,
+            site,
             gates: Gates::of_contracts(),
             backends: Backends::new(setup, own),
             identity,
             denials,
             minter: setup.minter(),
             metrics,
+            rating: rating::Rating::new(&config),
             stop: setup.stop_token(),
             config,
         })
@@ -94,6 +105,7 @@ impl Door {
         let form = form_of(request.headers());
         let call = async {
             sound?;
+            self.rate_address(&mut arrival)?;
             match form {
                 Form::Rest => rest::serve(self, request, &mut arrival).await,
                 Form::Grpc => grpc::serve(self, request, &mut arrival).await,
@@ -130,10 +142,18 @@ fn form_of(headers: &HeaderMap) -> Form {
 /// The routes of the gateway: one handler for everything. The standard services
 /// (health, reflection) are added beside it by the runtime.
 pub(crate) fn router(door: Arc<Door>) -> Router {
-    Router::new().fallback(handle).with_state(door)
+    let cors = web::cors(&door.config);
+    let router = Router::new().fallback(handle).with_state(door).layer(web::compression());
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 async fn handle(State(door): State<Arc<Door>>, request: Request<Body>) -> Response {
+    if web::is_grpc_web(request.headers()) {
+        return web::answer(door, request).await;
+    }
     door.answer(request).await
 }
 

@@ -6,6 +6,7 @@ use crate::domain::token::Refused;
 use crate::transcode;
 use http::{Method, StatusCode};
 use probity_types::{Fault, FaultKind, Role};
+use std::time::Duration;
 use tonic::Code;
 
 /// An error of the gateway.
@@ -124,6 +125,16 @@ pub enum Error {
     /// A header of a call inside could not be made.
     #[error("the header {0} of a call inside cannot be made")]
     OwnHeader(&'static str),
+    /// A caller asks too often.
+    #[error("more than {per_second} calls a second from this {whose}; come again in {} ms", after.as_millis().max(1))]
+    TooMany {
+        /// Address, principal or tenant.
+        whose: &'static str,
+        /// What it may ask each second.
+        per_second: u32,
+        /// When the next call may come.
+        after: Duration,
+    },
     /// The gateway stops while a stream is open.
     #[error("the gateway is shutting down; ask again from where you are")]
     Stopping,
@@ -168,6 +179,7 @@ impl Error {
             Self::NotHome(_) => (FaultKind::Denied, "GTW-0040"),
             Self::NotAsked { .. } => (FaultKind::Unavailable, "GTW-0041"),
             Self::Stopping => (FaultKind::Unavailable, "GTW-0025"),
+            Self::TooMany { .. } => (FaultKind::Overloaded, "GTW-0026"),
         }
     }
 
@@ -210,6 +222,7 @@ impl From<Error> for Fault {
             }
             Error::Grant { field, why } => Self::invalid(code, field, why),
             Error::Encode(source) => Self::new(kind, code, "a token cannot be encoded").with_source(source),
+            Error::TooMany { after, .. } => Self::new(kind, code, error.to_string()).with_retry_after(after),
             other => Self::new(kind, code, other.to_string()),
         }
     }

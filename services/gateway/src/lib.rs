@@ -15,6 +15,7 @@
 
 mod admin_token;
 mod api;
+mod catalog;
 pub mod config;
 mod convert;
 pub mod domain;
@@ -22,6 +23,7 @@ mod door;
 pub mod error;
 mod identity;
 mod metrics;
+pub mod openapi;
 mod platform;
 mod store;
 pub mod transcode;
@@ -67,6 +69,8 @@ impl Service for Gateway {
             clock: setup.clock(),
             home_tenant: config.home_tenant.clone(),
             platform: platform::Platform::new(setup),
+            methods: catalog::methods().map_err(anyhow::Error::msg)?,
+            limits: catalog::limits(&config),
         };
         let identity = identity::Identity::new(key, setup.clock(), config.remembered_tokens, metrics.clone());
         let own = Routes::new(GatewayServiceServer::new(api))

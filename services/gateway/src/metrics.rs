@@ -11,6 +11,7 @@ pub(crate) struct Metrics {
     /// `http_active_requests`: REST and gRPC together.
     pub(crate) http: HttpMetrics,
     denials: IntCounterVec,
+    rate_limited: IntCounterVec,
     /// Looked up once: every call counts here.
     token_hits: IntCounter,
     token_misses: IntCounter,
@@ -27,6 +28,11 @@ impl Metrics {
         Ok(Self {
             http,
             denials: counter("auth_denials_total", "Calls refused for want of a token or a role", "code")?,
+            rate_limited: counter(
+                "rate_limited_total",
+                "Calls refused because their caller asks too often",
+                "whose",
+            )?,
             token_hits: counter("cache_hits_total", "Lookups that a cache answered", "cache")?
                 .with_label_values(&["token"]),
             token_misses: counter("cache_misses_total", "Lookups that no cache answered", "cache")?
@@ -36,6 +42,10 @@ impl Metrics {
 
     pub(crate) fn denied(&self, code: &str) {
         self.denials.with_label_values(&[code]).inc();
+    }
+
+    pub(crate) fn rate_limited(&self, whose: &str) {
+        self.rate_limited.with_label_values(&[whose]).inc();
     }
 
     pub(crate) fn token_known(&self, known: bool) {

@@ -48,11 +48,11 @@ mod query;
 mod reply;
 mod request;
 mod routes;
-mod rules;
+pub(crate) mod rules;
 mod scalar;
 mod scan;
-mod schema;
-mod template;
+pub(crate) mod schema;
+pub(crate) mod template;
 mod wire;
 
 pub use fault::Fault;

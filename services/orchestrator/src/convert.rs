@@ -42,8 +42,8 @@ pub(crate) fn case_id(field: &str, name: &str) -> Result<CaseId, Error> {
 
 /// A case and its execution share their id.
 pub(crate) fn execution_id(field: &str, name: &str) -> Result<ExecutionId, Error> {
-    let id =
-        name.strip_prefix("executions/").ok_or_else(|| invalid(field, "write it as executions/exec_…"))?;
+    let id = name.strip_prefix("executions/").or_else(|| name.strip_prefix("workflows/"));
+    let id = id.ok_or_else(|| invalid(field, "write it as executions/exec_…"))?;
     id.parse().map_err(|e: probity_types::id::BadId| invalid(field, e.to_string()))
 }
 

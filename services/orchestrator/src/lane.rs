@@ -271,7 +271,13 @@ impl Lane {
         }
         let id = id_in(&self.shards, fastrand::usize(..));
         let opening = start.named(id);
-        self.begin_execution(id, start.definition, opening, &start.ctx, work);
+        if start.held {
+            let now = self.parts.clock.now();
+            let (live, turn) = Live::hold(id, start.definition, opening, &start.ctx, now);
+            self.begin_turn(live, turn, &start.ctx, now, work);
+        } else {
+            self.begin_execution(id, start.definition, opening, &start.ctx, work);
+        }
         work.open(id, start.scope, start.reply);
         if let Some(reply) = start.end {
             self.ends.insert(id, vec![reply]);

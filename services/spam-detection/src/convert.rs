@@ -54,6 +54,23 @@ pub(crate) fn content(request: pb::ClassifyContentRequest) -> Result<(Bytes, For
     Ok((request.content, form(&request.media_type)?))
 }
 
+/// The contents to classify, within what one call may hold.
+pub(crate) fn contents(
+    request: pb::BatchClassifyContentRequest,
+) -> Result<Vec<pb::ClassifyContentRequest>, Error> {
+    let requests = request.requests;
+    if requests.is_empty() || requests.len() > MAX_DOCUMENTS {
+        let reason = format!("there are {}; 1 to {MAX_DOCUMENTS} are allowed", requests.len());
+        return Err(Error::field("requests", reason));
+    }
+    let bytes: usize = requests.iter().map(|request| request.content.len()).sum();
+    if bytes > MAX_CONTENT_BYTES {
+        let reason = format!("has {bytes} bytes in all; give at most {MAX_CONTENT_BYTES}");
+        return Err(Error::field("requests", reason));
+    }
+    Ok(requests)
+}
+
 fn form(media_type: &str) -> Result<Form, Error> {
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {

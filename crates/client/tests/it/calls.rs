@@ -143,6 +143,8 @@ impl ExecutionService for Platform {
         list_execution_history: ListExecutionHistoryRequest => ListHistoryResponse;
         render_execution: RenderExecutionRequest => RenderExecutionResponse;
         pause_execution: PauseExecutionRequest => Execution;
+        create_execution: CreateExecutionRequest => Execution;
+        run_execution: RunExecutionRequest => Execution;
         resume_execution: ResumeExecutionRequest => Execution;
         cancel_execution: CancelExecutionRequest => Execution;
         signal_execution: SignalExecutionRequest => Execution;

@@ -76,6 +76,11 @@ pub enum Event {
         /// Who.
         actor: String,
     },
+    /// Somebody starts what was made and held back.
+    Run {
+        /// Who.
+        actor: String,
+    },
     /// A person asks for a new attempt of a step with an incident.
     RetryStep {
         /// Who.

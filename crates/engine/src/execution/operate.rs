@@ -168,6 +168,15 @@ impl Execution {
         Ok(())
     }
 
+    /// Starts what is held; what runs or has ended is left as it is.
+    pub(super) fn run(&mut self, turn: &mut Turn, actor: String, now: Micros) -> Result<(), Refusal> {
+        if !self.is_held() {
+            return if self.ended.is_some() { Ok(()) } else { self.refuse_paused() };
+        }
+        self.record(turn, Fact::Resumed { actor }, now);
+        Ok(())
+    }
+
     pub(super) fn refuse_paused(&self) -> Result<(), Refusal> {
         if self.paused.is_some() { Err(Refusal::Paused) } else { Ok(()) }
     }

@@ -90,6 +90,9 @@ pub struct Execution {
     pub(super) armed: Option<Micros>,
 }
 
+/// Why an execution is paused that was made without being started.
+const HELD: &str = "made, not started";
+
 impl Execution {
     /// A new execution and its first turn. A case needs a definition for cases
     /// ([`Definition::is_case`]), any other execution one that is not; where that
@@ -103,6 +106,24 @@ impl Execution {
         execution.advance(&mut turn, now);
         execution.arm(&mut turn, now);
         (execution, turn)
+    }
+
+    /// A new execution that does nothing before [`Event::Run`](super::Event::Run):
+    /// it is paused from its first moment.
+    #[must_use]
+    pub fn hold(definition: Arc<Definition>, opening: Opening, now: Micros) -> (Self, Turn) {
+        let (fact, actor) = (opening.fact(&definition), opening.owner.clone());
+        let mut execution = Self::blank(definition, opening);
+        let mut turn = Turn::default();
+        execution.record(&mut turn, fact, now);
+        execution.record(&mut turn, Fact::Paused { actor, reason: HELD.to_owned() }, now);
+        (execution, turn)
+    }
+
+    /// It was made by [`Self::hold`] and has not been started since.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.sequence == 2 && self.paused.is_some()
     }
 
     /// An execution from its stored facts, oldest first, each with its time.

@@ -55,6 +55,7 @@ impl Execution {
             }
             Event::Pause { actor, reason } => self.pause(turn, actor, reason, now),
             Event::Resume { actor } => self.resume(turn, actor, now),
+            Event::Run { actor } => self.run(turn, actor, now),
             Event::RetryStep { actor, step } => self.retry_step(turn, &actor, &step, now),
             Event::SkipStep { actor, step, reason } => self.skip_step(turn, &actor, &step, &reason, now),
             Event::EditInput { actor, step, input } => self.edit_input(turn, actor, &step, input, now),

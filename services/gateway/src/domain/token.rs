@@ -118,6 +118,12 @@ impl TokenKey {
         Self { id: hex::encode(&digest[..8]), public, key }
     }
 
+    /// The id of the key and its public half.
+    #[must_use]
+    pub fn public(&self) -> (&str, [u8; 32]) {
+        (&self.id, self.public.to_bytes())
+    }
+
     /// Makes a token.
     ///
     /// # Errors

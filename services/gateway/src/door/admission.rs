@@ -44,9 +44,12 @@ impl Door {
         &self,
         path: &str,
         headers: &HeaderMap,
-        arrival: &Arrival,
+        arrival: &mut Arrival,
     ) -> Result<Admitted, Error> {
         let caller = self.identity.caller(headers);
+        if let Ok(principal) = &caller {
+            self.rate_principal(principal, arrival)?;
+        }
         match self.gates.of(path) {
             Gate::Public => Ok(self.admitted(caller.ok(), arrival)),
             gate => {

@@ -1,8 +1,10 @@
 //! What is known of a request before anybody looks at what it asks for.
 
+use super::rating;
 use super::refusal::Refusal;
 use crate::config::Config;
 use crate::domain::correlation::{is_id, new_id};
+use crate::domain::rates::Standing;
 use crate::error::Error;
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -33,6 +35,8 @@ pub(super) struct Arrival {
     pub(super) timeout: Option<Duration>,
     /// The idempotency key.
     pub(super) idempotency_key: Option<HeaderValue>,
+    /// How the nearest of its limits stands.
+    pub(super) standing: Option<Standing>,
     /// The RPC once it is known; a fixed word until then.
     pub(super) route: String,
 }
@@ -52,6 +56,7 @@ impl Arrival {
             address: address.unwrap_or_default(),
             timeout: None,
             idempotency_key: None,
+            standing: None,
             route: "none".to_owned(),
         };
         let sound = arrival.marks(headers).and_then(|()| within_limits(request, config));
@@ -76,7 +81,16 @@ impl Arrival {
         Ok(())
     }
 
-    /// Tells the caller how to find this request again.
+    /// Keeps the limit that is nearest to its end.
+    pub(super) fn stands(&mut self, standing: Option<Standing>) {
+        let share = |s: &Standing| f64::from(s.left) / f64::from(s.limit.burst.max(1));
+        let nearer = |new: &Standing| self.standing.as_ref().is_none_or(|old| share(new) <= share(old));
+        if let Some(new) = standing.filter(nearer) {
+            self.standing = Some(new);
+        }
+    }
+
+    /// Tells the caller how to find this request again, and how its limits stand.
     pub(super) fn echo(&self, headers: &mut HeaderMap) {
         for (name, id) in
             [(HeaderName::from_static(REQUEST_ID), &self.request_id), (CORRELATION_ID, &self.correlation_id)]
@@ -84,6 +98,9 @@ impl Arrival {
             if let Ok(value) = HeaderValue::from_str(id) {
                 headers.insert(name, value);
             }
+        }
+        if let Some(standing) = &self.standing {
+            rating::tell(standing, headers);
         }
     }
 }

@@ -11,6 +11,8 @@ const HTML: &str = "<!doctype html>
 <h1>Probity</h1>
 <p>The gateway of an integrity case platform. REST and gRPC are on this port.</p>
 <ul>
+<li><a href=\"/api/docs\">/api/docs</a>: try the REST API; <a href=\"/api/redoc\">/api/redoc</a>: read about it, with samples in
+six languages; <a href=\"/api/openapi.json\">/api/openapi.json</a>: OpenAPI 3.1 (no token needed)</li>
 <li><a href=\"/v1/platform\">/v1/platform</a>: the version and which services answer (no token needed)</li>
 <li>/v1/whoami: who your token says you are</li>
 <li>/v1/cases, /v1/documents: what it is about</li>
@@ -37,7 +39,7 @@ pub(super) fn page(headers: &HeaderMap) -> Response {
 fn links() -> String {
     let page = json!({
         "name": "Probity",
-        "links": {"platform": "/v1/platform", "whoami": "/v1/whoami", "cases": "/v1/cases", "documents": "/v1/documents"},
+        "links": {"platform": "/v1/platform", "whoami": "/v1/whoami", "cases": "/v1/cases", "documents": "/v1/documents", "docs": "/api/docs", "reference": "/api/redoc", "openapi": "/api/openapi.json"},
         "authentication": "Authorization: Bearer TOKEN; POST /v1/tokens issues tokens (administrators)",
         "grpc": "on this port, with server reflection and health",
     });

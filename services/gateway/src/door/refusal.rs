@@ -161,7 +161,7 @@ impl Refusal {
 }
 
 /// The name of a kind, for people.
-const fn title(kind: FaultKind) -> &'static str {
+pub(crate) const fn title(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::Invalid => "The request cannot be used",
         FaultKind::Unauthenticated => "Not authenticated",

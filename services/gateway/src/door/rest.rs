@@ -4,7 +4,7 @@ use super::admission::Admitted;
 use super::arrival::Arrival;
 use super::body::{Pieces, check_encoding, check_json};
 use super::refusal::Refusal;
-use super::{Door, index, stream, upload};
+use super::{Door, cache, index, stream, upload};
 use crate::error::Error;
 use crate::transcode::{Binding, BodyRule, Found, Method, Parts, Reply};
 use axum::body::Body;
@@ -12,6 +12,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use http_body::Body as _;
 use probity_proto::BoxGrpcService;
 use probity_proto::RawCodec as Raw;
 use probity_types::Fault;
@@ -33,14 +34,37 @@ pub(super) async fn serve(door: &Door, request: Request, arrival: &mut Arrival) 
     if path == "/" && http == http::Method::GET {
         return Ok(index::page(&parts.headers));
     }
+    if let Some(answer) = door.site.answer(&http, path, &parts.headers) {
+        return answer
+            .map(|response| if head { without_body(response) } else { response })
+            .map_err(Refusal::from);
+    }
     let found = door.transcoder.find(&http, path).map_err(Error::from)?;
     let method = found.rule.method.clone();
     method.path.as_str().clone_into(&mut arrival.route);
     let admitted = door.admit(method.path.as_str(), &parts.headers, arrival)?;
     let query = parts.uri.query().unwrap_or_default();
-    let call = Call { door, arrival, admitted, found, query, headers: &parts.headers };
+    let call = Call {
+        door,
+        arrival,
+        admitted,
+        found,
+        query,
+        headers: &parts.headers,
+        reads: http == http::Method::GET,
+    };
     let response = call.run(body).await?;
-    Ok(if head { response.map(|_| Body::empty()) } else { response })
+    Ok(if head { without_body(response) } else { response })
+}
+
+/// The answer to HEAD: what GET would say, its length included where it is known.
+fn without_body(response: Response) -> Response {
+    let length = response.body().size_hint().exact();
+    let mut response = response.map(|_| Body::empty());
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
 }
 
 /// One admitted call.
@@ -51,6 +75,8 @@ pub(super) struct Call<'c> {
     pub(super) found: Found<'c, Binding>,
     pub(super) query: &'c str,
     pub(super) headers: &'c HeaderMap,
+    /// It was asked by GET, so the answer may be kept.
+    reads: bool,
 }
 
 impl Call<'_> {
@@ -133,6 +159,9 @@ impl Call<'_> {
     fn json(&self, reply: Bytes) -> Result<Response, Refusal> {
         let mut out = Vec::with_capacity(reply.len() * 2);
         self.print(reply, &mut out)?;
+        if self.reads {
+            return Ok(cache::tagged(self.headers, "application/json", out.into(), cache::OWN));
+        }
         let mut response = Response::new(Body::from(out));
         plain_headers(response.headers_mut(), "application/json");
         Ok(response)

@@ -101,10 +101,21 @@ impl<T> Table<T> {
         if let Some(rule) = own.and_then(|(_, tree)| tree.walk(segments, verb)) {
             return Ok(rule);
         }
-        let has = |tree: &Node| tree.walk(segments, verb).is_some();
-        let mut methods: Vec<_> = self.trees.iter().filter(|(_, t)| has(t)).map(|(m, _)| m.clone()).collect();
+        let others =
+            self.trees.iter().filter_map(|(m, tree)| Some((m, self.literals(tree.walk(segments, verb)?))));
+        let others: Vec<_> = others.collect();
+        // What is meant is the path that says most: `/workflows/create`, though
+        // `/workflows/{id}` fits as well.
+        let most = others.iter().map(|(_, literals)| *literals).max();
+        let meant = others.into_iter().filter(|(_, literals)| Some(*literals) == most);
+        let mut methods: Vec<_> = meant.map(|(m, _)| m.clone()).collect();
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         Err(if methods.is_empty() { Miss::Path } else { Miss::Method(methods) })
+    }
+
+    /// How many segments of a rule are literal.
+    fn literals(&self, rule: usize) -> usize {
+        self.rules[rule].0.segments.iter().filter(|s| matches!(s, Segment::Literal(_))).count()
     }
 
     fn found(&self, rule: usize, segments: &[&str]) -> Result<Found<'_, T>, Miss> {
@@ -246,6 +257,7 @@ mod tests {
         check("POST", "/v1/cases/c1", "405 DELETE,GET");
         check("PUT", "/v1/cases/c1:close", "405 POST");
         check("PUT", "/v1/cases/c1:none", "405 DELETE,GET");
+        check("PUT", "/v1/cases/latest", "405 GET");
         check("BREW", "/v1/log/key", "405 GET");
         check("GET", "/", "404");
         check("GET", "", "404");

@@ -108,6 +108,37 @@ pub(super) fn of(method: &MethodDescriptor) -> Result<Vec<HttpRule>, String> {
     Ok(std::iter::once(first).chain(more).collect())
 }
 
+/// A route of a method as its contract spells it.
+pub(crate) struct Route {
+    /// The HTTP method.
+    pub(crate) http: http::Method,
+    /// The path.
+    pub(crate) template: Template,
+    /// What the body is: nothing, `*`, or the name of a field.
+    pub(crate) body: String,
+}
+
+/// The routes of a method, for those who describe them.
+///
+/// # Errors
+/// When a rule cannot be read.
+pub(crate) fn routes(method: &MethodDescriptor) -> Result<Vec<Route>, String> {
+    let route = |rule: HttpRule| {
+        let (http, template) = pattern(&rule)?;
+        Ok(Route { http, template: Template::parse(template)?, body: rule.body.clone() })
+    };
+    of(method)?.into_iter().map(route).collect()
+}
+
+/// The routes of a method as people write them, `GET /v1/{name=cases/*}`.
+///
+/// # Errors
+/// When a rule cannot be read.
+pub(crate) fn spelled(method: &MethodDescriptor) -> Result<Vec<String>, String> {
+    let rules = of(method)?;
+    rules.iter().map(|rule| pattern(rule).map(|(http, path)| format!("{http} {path}"))).collect()
+}
+
 /// Makes a rule ready.
 ///
 /// # Errors

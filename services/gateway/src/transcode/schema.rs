@@ -153,7 +153,7 @@ impl Scalar {
 
 /// The field holds bytes with the option `(probity.common.v1.json) = true`; of a
 /// map, its values do.
-pub(super) fn is_json(field: &FieldDescriptor) -> bool {
+pub(crate) fn is_json(field: &FieldDescriptor) -> bool {
     let kind = match field.kind() {
         Kind::Message(entry) if field.is_map() => entry.map_entry_value_field().kind(),
         kind => kind,
@@ -165,13 +165,21 @@ pub(super) fn is_json(field: &FieldDescriptor) -> bool {
 }
 
 /// `google.api.field_behavior` holds OUTPUT_ONLY (3).
-fn is_output_only(field: &FieldDescriptor) -> bool {
-    const OUTPUT_ONLY: i32 = 3;
+pub(crate) fn is_output_only(field: &FieldDescriptor) -> bool {
+    behaves(field, 3)
+}
+
+/// `google.api.field_behavior` holds REQUIRED (2).
+pub(crate) fn is_required(field: &FieldDescriptor) -> bool {
+    behaves(field, 2)
+}
+
+fn behaves(field: &FieldDescriptor, behaviour: i32) -> bool {
     let options = field.options();
     let extension = field.parent_pool().get_extension_by_name("google.api.field_behavior");
     extension.filter(|ext| options.has_extension(ext)).is_some_and(|ext| {
         let behaviours = options.get_extension(&ext);
         let list = behaviours.as_list().unwrap_or_default();
-        list.iter().filter_map(Value::as_enum_number).any(|number| number == OUTPUT_ONLY)
+        list.iter().filter_map(Value::as_enum_number).any(|number| number == behaviour)
     })
 }

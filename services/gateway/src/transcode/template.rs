@@ -3,7 +3,7 @@
 
 /// A segment of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Segment {
+pub(crate) enum Segment {
     /// This text.
     Literal(String),
     /// `*`: any one segment.
@@ -14,23 +14,23 @@ pub(super) enum Segment {
 
 /// A field that is filled from the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Variable {
+pub(crate) struct Variable {
     /// The path of the field, such as `name` or `case.name`.
-    pub(super) field: String,
+    pub(crate) field: String,
     /// Its first segment.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// How many segments of the template it has.
-    pub(super) len: usize,
+    pub(crate) len: usize,
     /// More than one segment may be in it, so `%2F` is not decoded.
     pub(super) multi: bool,
 }
 
 /// A parsed template.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Template {
-    pub(super) segments: Vec<Segment>,
-    pub(super) variables: Vec<Variable>,
-    pub(super) verb: Option<String>,
+pub(crate) struct Template {
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) variables: Vec<Variable>,
+    pub(crate) verb: Option<String>,
 }
 
 impl Template {
@@ -38,7 +38,7 @@ impl Template {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut rest =
             text.strip_prefix('/').ok_or_else(|| format!("{text:?} does not begin with a slash"))?;
         let mut template = Self::default();

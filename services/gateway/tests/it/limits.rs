@@ -1,8 +1,10 @@
 //! What is too much, too deep, too slow or too strange.
 
-use crate::world::World;
+use crate::world::{World, bearing};
 use http::header;
 use http_body_util::Full;
+use probity_proto::orchestrator::GetCaseRequest;
+use probity_proto::orchestrator::case_service_client::CaseServiceClient;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -140,4 +142,54 @@ async fn services_that_are_away_are_unavailable() {
         "{answer:?}"
     );
     assert!(!answer.header("retry-after").is_empty());
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_again() {
+    let world = World::with(&[("rate_principal_per_s", "1"), ("rate_principal_burst", "3")]).await;
+    let olga = world.token("users/olga", &["officer"]).await;
+    let (mut passed, mut refused) = (0, None);
+    for _ in 0..8 {
+        let answer = world.call_as(&olga, "GET /v1/cases/c1", "").await;
+        if answer.status == 200 {
+            passed += 1;
+            assert_eq!(answer.header("ratelimit-policy"), "\"principal\";q=3;w=3");
+        } else {
+            refused = Some(answer);
+        }
+    }
+    let refused = refused.expect("one of eight at once is one too many");
+    assert!(passed >= 3, "{passed}");
+    assert_eq!(
+        (refused.status.as_u16(), refused.json()["code"].as_str(), refused.json()["reason"].as_str()),
+        (429, Some("GTW-0026"), Some("OVERLOADED"))
+    );
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(refused.header("ratelimit").starts_with("\"principal\";r=0;t="), "{refused:?}");
+    let other = world.token("users/paul", &["officer"]).await;
+    assert_eq!(world.call_as(&other, "GET /v1/cases/c1", "").await.status, 200, "others do not pay for it");
+}
+
+#[tokio::test]
+async fn an_address_and_a_tenant_have_limits_on_both_doors() {
+    for whose in ["address", "tenant"] {
+        let (rate, burst) = (format!("rate_{whose}_per_s"), format!("rate_{whose}_burst"));
+        let (rate, burst): (&'static str, &'static str) = (rate.leak(), burst.leak());
+        let world = World::with(&[(rate, "1"), (burst, "2")]).await;
+        let mut answers = Vec::new();
+        for _ in 0..6 {
+            answers.push(world.call("GET /v1/cases/c1", "").await);
+        }
+        let refused = answers.iter().find(|answer| answer.status == 429);
+        let refused = refused.unwrap_or_else(|| panic!("{whose}: {answers:?}"));
+        assert!(refused.header("ratelimit").starts_with(&format!("\"{whose}\"")), "{refused:?}");
+        let mut client = CaseServiceClient::new(world.channel().await);
+        let mut told = None;
+        for _ in 0..6 {
+            let request = bearing(&world.admin, GetCaseRequest { name: "cases/c1".into() });
+            told = client.get_case(request).await.err().or(told);
+        }
+        let status = told.unwrap_or_else(|| panic!("{whose}: gRPC has the same limit"));
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status:?}");
+    }
 }

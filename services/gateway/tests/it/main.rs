@@ -3,12 +3,14 @@
 
 mod audit;
 mod auth;
+mod catalog;
 mod fakes;
 mod grpc;
 mod limits;
 mod monitoring;
 mod platform;
 mod rest;
+mod site;
 mod speed;
 mod streams;
 mod world;

@@ -46,15 +46,23 @@ impl Answer {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these settings of the gateway, values as TOML.
+    pub(crate) async fn with(settings: &[(&'static str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let token_file = dir.path().join("token");
         let peers = Peers::new(&dir.path().join("keys"));
-        let builder = Harness::builder()
+        let mut builder = Harness::builder()
             .dir(dir.path())
             .set("gateway", "admin_token_file", token_file.display().to_string())
             .peer("orchestrator", fakes::orchestrator(&peers))
             .peer("intake", fakes::intake(&peers))
             .peer("audit-aggregator", fakes::audit(&peers));
+        for (key, value) in settings {
+            builder = builder.set("gateway", key, *value);
+        }
         let harness = builder.start::<Gateway>().await;
         let admin = std::fs::read_to_string(&token_file).unwrap().trim().to_owned();
         let client = Client::builder(TokioExecutor::new()).build_http();

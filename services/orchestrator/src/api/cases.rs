@@ -68,8 +68,9 @@ impl Cases {
         let scope = key.map(|key| scope(ctx, key, request));
         let ctx = ctx.clone();
         let tenant = ctx.tenant.clone();
-        let start =
-            |reply| Message::Start(Box::new(Start { ctx, opening, definition, scope, reply, end: None }));
+        let start = |reply| {
+            Message::Start(Box::new(Start { ctx, opening, definition, scope, reply, end: None, held: false }))
+        };
         let answer = self.lane.ask(start).await?;
         self.case_of(&tenant, answer).await
     }

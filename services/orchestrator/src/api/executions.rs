@@ -66,6 +66,23 @@ impl ExecutionService for Executions {
         Ok(Response::new(self.start(&ctx, key, request.into_inner()).await.map_err(status)?))
     }
 
+    async fn create_execution(
+        &self,
+        request: Request<CreateExecutionRequest>,
+    ) -> Result<Response<Execution>, Status> {
+        let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
+        Ok(Response::new(self.create(&ctx, key, request.into_inner()).await.map_err(status)?))
+    }
+
+    async fn run_execution(
+        &self,
+        request: Request<RunExecutionRequest>,
+    ) -> Result<Response<Execution>, Status> {
+        let execution = self.run(request.ctx()?, request.get_ref()).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/RunExecution";
+        self.forward.answer(&request, path, execution).await
+    }
+
     async fn list_executions(
         &self,
         request: Request<ListExecutionsRequest>,

@@ -75,7 +75,7 @@ impl Tasks {
         let scope =
             convert::request_key(request.request_id.clone(), key)?.map(|key| scope(ctx, key, request));
         let (reply, answer) = oneshot::channel();
-        let start = Start { ctx: ctx.clone(), opening, definition, scope, reply, end: None };
+        let start = Start { ctx: ctx.clone(), opening, definition, scope, reply, end: None, held: false };
         self.lane.send(Message::Start(Box::new(start)))?;
         Ok((wanted, answer))
     }

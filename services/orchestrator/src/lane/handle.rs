@@ -51,6 +51,8 @@ pub(crate) struct Start {
     pub(crate) reply: Reply,
     /// Who waits for the end.
     pub(crate) end: Option<Reply>,
+    /// Only make it.
+    pub(crate) held: bool,
 }
 
 /// An execution to branch off.

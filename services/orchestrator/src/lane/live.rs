@@ -67,6 +67,18 @@ impl Live {
         (Self::of(id, execution, ctx, now), turn)
     }
 
+    /// One that is made and not started.
+    pub(super) fn hold(
+        id: ExecutionId,
+        definition: Arc<Definition>,
+        opening: Opening,
+        ctx: &Ctx,
+        now: Micros,
+    ) -> (Self, Turn) {
+        let (execution, turn) = Execution::hold(definition, opening, now);
+        (Self::of(id, execution, ctx, now), turn)
+    }
+
     /// An execution that has just begun.
     pub(super) fn of(id: ExecutionId, execution: Execution, ctx: &Ctx, now: Micros) -> Self {
         Self {
