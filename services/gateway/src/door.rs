@@ -65,7 +65,7 @@ impl Door {
     pub(crate) fn new(
         config: Config,
         setup: &Setup,
-        own: BoxGrpcService,
+        own: &BoxGrpcService,
         identity: Identity,
         denials: Denials,
         metrics: Metrics,
