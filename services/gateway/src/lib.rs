@@ -77,7 +77,7 @@ impl Service for Gateway {
             .add_service(DrillServiceServer::new(fleet.clone()))
             .add_service(MonitoringServiceServer::new(fleet));
         let own = probity_proto::boxed("gateway", own.prepare());
-        let door = door::Door::new(config, setup, own, identity, denials, metrics)?;
+        let door = door::Door::new(config, setup, &own, identity, denials, metrics)?;
         Ok(Self { door: Arc::new(door) })
     }
 

@@ -17,6 +17,14 @@ listen = "0.0.0.0:{{ $svc.port }}"
 {{- end }}
 {{- end }}
 
+{{- if $root.Values.tls.issuer.name }}
+
+[tls]
+certificate = "/run/probity/tls/tls.crt"
+key = "/run/probity/tls/tls.key"
+ca = "/run/probity/tls/ca.crt"
+{{- end }}
+
 [telemetry]
 log_format = "json"
 log_filter = {{ $root.Values.telemetry.logFilter | quote }}

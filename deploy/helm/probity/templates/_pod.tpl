@@ -86,6 +86,9 @@ spec:
       volumeMounts:
         - {name: data, mountPath: /var/lib/probity}
         - {name: tmp, mountPath: /tmp}
+        {{- if $root.Values.tls.issuer.name }}
+        - {name: tls, mountPath: /run/probity/tls, readOnly: true}
+        {{- end }}
         {{- if and $svc.store $root.Values.database.caSecret }}
         - {name: database-ca, mountPath: /run/probity/database, readOnly: true}
         {{- end }}
@@ -95,6 +98,9 @@ spec:
         {{- end }}
   volumes:
     - {name: tmp, emptyDir: {sizeLimit: 64Mi}}
+    {{- if $root.Values.tls.issuer.name }}
+    - {name: tls, secret: {secretName: {{ $name }}-tls, defaultMode: 0440}}
+    {{- end }}
     {{- if and $svc.store $root.Values.database.caSecret }}
     - {name: database-ca, secret: {secretName: {{ $root.Values.database.caSecret }}, defaultMode: 0444}}
     {{- end }}

@@ -72,6 +72,9 @@
 {{- define "probity.validateMesh" -}}
 {{- $istio := .root.Values.istio -}}{{- $names := .names -}}
 {{- $needs := or $istio.canary $istio.faults $istio.egressHosts $istio.jwt.issuer -}}
+{{- if and .root.Values.tls.issuer.name (ne .root.Values.mesh "none") -}}
+  {{- include "probity.refuse" (printf "tls.issuer.name is %s, but mesh=%s encrypts already and has to see the calls: remove tls.issuer.name, or set mesh=none" .root.Values.tls.issuer.name .root.Values.mesh) -}}
+{{- end -}}
 {{- if and $needs (eq .root.Values.mesh "none") -}}
   {{- include "probity.refuse" "istio.canary, faults, egressHosts and jwt need a mesh: set mesh=sidecar or mesh=ambient, or remove them" -}}
 {{- end -}}

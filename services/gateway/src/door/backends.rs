@@ -11,7 +11,7 @@ pub(crate) struct Backends(HashMap<String, BoxGrpcService>);
 
 impl Backends {
     /// All packages of `edges.toml` that the gateway may call, and its own.
-    pub(super) fn new(setup: &Setup, own: BoxGrpcService) -> Self {
+    pub(super) fn new(setup: &Setup, own: &BoxGrpcService) -> Self {
         let mut backends: HashMap<_, _> =
             Gateway::PACKAGES.iter().map(|package| ((*package).to_owned(), own.clone())).collect();
         for service in edges().services.iter().filter(|s| edges().allows("gateway", &s.name)) {

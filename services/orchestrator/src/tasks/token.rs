@@ -60,7 +60,7 @@ mod tests {
             let execution = ExecutionId(Uuid::from_u128(id));
             let order = OrderId { execution, step, item, attempt, compensation };
             let token = Token { order, lease, shared: shared.map(Into::into) };
-            prop_assert_eq!(Token::decode(&token.encode()), Some(token.clone()));
+            prop_assert_eq!(Token::decode(&token.encode()), Some(token));
         }
 
         #[test]

@@ -77,8 +77,8 @@ fn details(task: &Task, out: Output) -> Result<(), Failure> {
         ("error", plain(&task.error)),
     ];
     out.line("")?;
-    let rows = rows.iter().filter(|(_, text)| !text.is_empty());
-    rows.map(|(label, text)| out.line(format_args!("{label:<11} {text}"))).collect()
+    let mut rows = rows.iter().filter(|(_, text)| !text.is_empty());
+    rows.try_for_each(|(label, text)| out.line(format_args!("{label:<11} {text}")))
 }
 
 fn show(task: &Task, out: Output) -> Result<(), Failure> {
@@ -146,8 +146,14 @@ pub(crate) async fn queue(client: &Client, command: QueueCommand, out: Output) -
             let period = |seconds: i64| (seconds > 0).then(|| values::span(seconds));
             let rate = rate.map(|(count, seconds)| QueueRate { count, period: period(seconds), burst: 0 });
             let lease = lease.map(values::span);
-            let request =
-                UpdateQueueRequest { name: name(&of), lease, max_running, max_running_per_key, rate };
+            let request = UpdateQueueRequest {
+                name: name(&of),
+                lease,
+                max_running,
+                max_running_per_key,
+                rate,
+                update_mask: None,
+            };
             let call = |c: Client, request| async move { c.tasks().update_queue(request).await };
             client.call("update the queue", None, request, call).await?
         }

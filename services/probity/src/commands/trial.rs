@@ -134,8 +134,8 @@ fn accepted(file: &Path, out: Output) -> Result<Arc<Definition>, Failure> {
     match Definition::compile(&linted.source, &contracts) {
         Ok(definition) => Ok(Arc::new(definition)),
         Err(_) => {
-            let errors = linted.findings.iter().filter(|finding| finding.severity == Severity::Error);
-            errors.map(|finding| tell(&linted, finding, out)).collect::<Result<Vec<_>, _>>()?;
+            let mut errors = linted.findings.iter().filter(|finding| finding.severity == Severity::Error);
+            errors.try_for_each(|finding| tell(&linted, finding, out))?;
             Err(Failure::Refused)
         }
     }
