@@ -229,7 +229,15 @@ impl Runner {
             body_sha256: [0; 32],
         };
         let start = |reply| {
-            Message::Start(Box::new(Start { ctx, opening, definition, scope: Some(scope), reply, end: None }))
+            Message::Start(Box::new(Start {
+                ctx,
+                opening,
+                definition,
+                scope: Some(scope),
+                reply,
+                end: None,
+                held: false,
+            }))
         };
         match self.0.lane.ask(start).await? {
             Answer::Before(id) => Ok(id),
