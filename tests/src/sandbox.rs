@@ -48,8 +48,13 @@ pub struct Embedded {
 impl Embedded {
     /// Starts it on a folder and waits until it is ready.
     pub async fn start(dir: &Path) -> Self {
+        Self::start_at(dir, 0).await
+    }
+
+    /// The same on a port, so that clients find it again.
+    pub async fn start_at(dir: &Path, port: u16) -> Self {
         let mut command = Command::new(binary("probity"));
-        command.args(["dev", "--port", "0", "--no-samples", "--data"]).arg(dir);
+        command.args(["dev", "--port", &port.to_string(), "--no-samples", "--data"]).arg(dir);
         let mut child = Child::spawn(command);
         let line = child.wait_for_line(START, |line| line.starts_with("READY ")).await;
         let url = line.split_whitespace().nth(1).expect("an address").to_owned();

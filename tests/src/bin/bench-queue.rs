@@ -176,7 +176,7 @@ async fn timers(ours: &Ours, timers: usize) -> f64 {
     let at = SystemTime::now() + Duration::from_secs(5 + timers as u64 / 500);
     // A whole second.
     let since = Duration::from_secs(at.duration_since(UNIX_EPOCH).expect("after 1970").as_secs());
-    let input = json!({"at": probity_types::Micros(since.as_secs() as i64 * 1_000_000).to_string()});
+    let input = json!({"at": probity_types::Micros(i64::try_from(since.as_micros()).expect("a time of this age")).to_string()});
     futures::stream::iter(0..timers)
         .map(|_| client.start("timer").input(&input).send())
         .buffer_unordered(64)
@@ -195,7 +195,7 @@ async fn timers(ours: &Ours, timers: usize) -> f64 {
     let mut token = String::new();
     loop {
         let (ends, next) = page(&client, "definition = timer AND status = COMPLETED", 1_000, token).await;
-        ends.iter().for_each(|end| late.saturating_record(end.saturating_sub(since.as_millis() as u64)));
+        ends.iter().for_each(|end| late.saturating_record(end.saturating_sub(since.as_secs() * 1_000)));
         if next.is_empty() {
             break;
         }
