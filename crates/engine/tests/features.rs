@@ -308,13 +308,13 @@ fn a_pause_starts_nothing_and_loses_nothing() {
 
 #[test]
 fn what_is_held_does_nothing_before_it_is_run() {
-    let definition = Play::plain("  - {id: a, task: a}\n").execution.definition.clone();
+    let definition = Play::plain("  - {id: a, task: a}\n").execution.definition;
     let now = Micros(1_700_000_000_000_000);
     let run = || Event::Run { actor: who() };
     let (mut held, turn) = Execution::hold(definition.clone(), plain(items(4)), now);
     assert!(held.is_held() && turn.commands.is_empty(), "{turn:?}");
     let facts: Vec<_> = turn.facts.iter().map(|fact| (now, fact.clone())).collect();
-    assert!(Execution::replay(definition.clone(), &facts).is_some_and(|read| read.is_held()));
+    assert!(Execution::replay(definition, &facts).is_some_and(|read| read.is_held()));
     assert_eq!(held.take(Event::Woken, now, 0.5).unwrap().commands, []);
     let turn = held.take(run(), now, 0.5).unwrap();
     assert!(turn.commands.iter().any(|command| matches!(command, Command::Call { .. })), "{turn:?}");

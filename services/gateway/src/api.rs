@@ -64,7 +64,7 @@ impl GatewayService for Api {
         &self,
         _request: Request<gateway::GetLimitsRequest>,
     ) -> Result<Response<gateway::Limits>, Status> {
-        Ok(Response::new(self.limits.clone()))
+        Ok(Response::new(self.limits))
     }
 
     async fn check_token(

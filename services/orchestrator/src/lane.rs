@@ -314,6 +314,10 @@ impl Lane {
             let _ = reply.send(Err(Error::Elsewhere(shard_of(id))));
             return;
         }
+        if let Some(live) = self.live.get(&id).filter(|live| live.end_stored) {
+            let _ = reply.send(Ok(Answer::View(live.view())));
+            return;
+        }
         if !self.live.contains_key(&id) {
             let read = Live::read(&self.parts.store, &self.parts.definitions, id).await;
             match read {

@@ -40,6 +40,8 @@ pub(crate) struct Live {
     letters: Letters,
     /// What its row says; none when it has no row yet.
     shown: Option<Shown>,
+    /// Its end is stored, not only decided.
+    pub(super) end_stored: bool,
 }
 
 /// What decides whether the row must be written again.
@@ -92,6 +94,7 @@ impl Live {
             chain: [0; 32],
             letters: Letters::default(),
             shown: None,
+            end_stored: false,
         }
     }
 
@@ -123,6 +126,7 @@ impl Live {
             turns.iter().flat_map(|t| t.facts.iter().map(|f| (t.time, f.clone()))).collect();
         let execution =
             Execution::replay(definition, &facts).ok_or_else(|| broken("it cannot be replayed"))?;
+        let end_stored = execution.ended.is_some();
         let live = Self {
             id,
             execution,
@@ -134,6 +138,7 @@ impl Live {
             chain: turns.iter().fold([0; 32], |before, turn| chain(&before, &turn.json)),
             letters: Letters::replay(facts.iter().map(|(_, fact)| fact)),
             shown: None,
+            end_stored,
         };
         Ok((live, facts))
     }

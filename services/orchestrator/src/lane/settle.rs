@@ -96,8 +96,13 @@ impl Lane {
         if next.touches(id) {
             return;
         }
-        let Some(live) = self.live.get(&id) else { return };
+        let Some(live) = self.live.get_mut(&id) else { return };
         if live.execution.ended.is_some() {
+            live.end_stored = true;
+            // Who came between the decision and the commit is not among `ended`.
+            for reply in self.ends.remove(&id).into_iter().flatten() {
+                let _ = reply.send(Ok(Answer::View(live.view())));
+            }
             self.parts.board.forget(id);
             self.tell_parent(id);
         }
