@@ -7,6 +7,10 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/probity/target
 CARGO ?= cargo
 ARGS ?=
 
+# What is measured is built as for a release, which takes its time; what measures is not.
+BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build --release -p probity-tests --bins
+MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench bench-cases bench-workflows bench-queue load soak images deploy-check api-check deny prerequisites
 
@@ -27,22 +31,22 @@ check: ## Formatting, tidiness, layers, error pages, contracts, clippy
 	$(CARGO) run --quiet -p xtask -- check $(ARGS)
 
 bench: ## Measure cases per second and memory on this machine
-	$(CARGO) build --profile dist -p probity-cli -p probity-tests --bins
-	"$(CARGO_TARGET_DIR)/dist/bench" $(ARGS)
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
 
 bench-workflows: ## Our workflows and Restate's, one after the other, with the same driver (ARGS=--quick to try it)
-	$(CARGO) build --profile dist -p probity-cli -p probity-tests --bins
-	"$(CARGO_TARGET_DIR)/dist/bench-workflows" $(ARGS)
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-workflows" $(ARGS)
 
 bench-queue: ## The task queue beside BullMQ and asynq, a backlog, timers that are due at once
-	$(CARGO) build --profile dist -p probity-cli -p probity-tests --bins
-	"$(CARGO_TARGET_DIR)/dist/bench-queue" $(ARGS)
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-queue" $(ARGS)
 
 bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
 
 load: ## Executions at a fixed rate, 1,000 in flight: acknowledgements, errors, memory
-	$(CARGO) build --profile dist -p probity-cli -p probity-tests --bins
-	"$(CARGO_TARGET_DIR)/dist/bench-load" $(ARGS)
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
 
 soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row)
 	$(CARGO) build --release --workspace --bins

@@ -23,14 +23,19 @@ pub const SERVICES: [&str; 7] = [
     "gateway",
 ];
 
-/// A binary of this build.
+/// A binary of this build; where `PROBITY_BINARIES` names a folder that has it, the
+/// one in there: benchmarks measure a build for releases, and need not be one.
 ///
 /// # Panics
 /// When it has not been built.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
+    let named = std::env::var_os("PROBITY_BINARIES").map(|dir| Path::new(&dir).join(name));
+    if let Some(named) = named.filter(|path| path.is_file()) {
+        return named;
+    }
     let test = std::env::current_exe().expect("the path of the test");
-    let dir = test.ancestors().find(|dir| dir.join("probity").is_file());
+    let dir = test.ancestors().find(|dir| dir.join(name).is_file());
     let dir =
         dir.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` first"));
     dir.join(name)
