@@ -3,6 +3,7 @@
 
 use crate::workers;
 use probity_client::{Client, Task, Worker};
+use probity_tests::peers::cache;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,9 +13,7 @@ use tokio::sync::oneshot;
 /// repository; what npm installs is kept between runs.
 fn workshop(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository");
-    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
-    let base = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
-    let shop = base.join("probity/clients").join(name);
+    let shop = cache("clients").join(name);
     let folder = shop.join("clients").join(name);
     std::fs::create_dir_all(&folder).expect("the cache folder");
     for (from, to) in

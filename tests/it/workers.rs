@@ -6,6 +6,7 @@ use probity_proto::gateway::IssueTokenRequest;
 use probity_proto::orchestrator::{CountExecutionsRequest, ExecutionStatus, RegisterDefinitionRequest};
 use probity_testkit::{Child, eventually, free_port};
 use probity_tests::Embedded;
+use probity_tests::peers::cache;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -199,9 +200,7 @@ async fn a_python_worker_does_the_task_of_an_execution() {
 /// no `venv` or no PyPI.
 fn environment() -> Option<PathBuf> {
     const NEEDS: &str = include_str!("../../clients/python/requirements.txt");
-    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
-    let base = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
-    let folder = base.join("probity/python");
+    let folder = cache("python");
     let (python, made) = (folder.join("bin/python"), folder.join("requirements.txt"));
     if std::fs::read_to_string(&made).is_ok_and(|made| made == NEEDS) {
         return Some(python);

@@ -34,10 +34,17 @@ pub fn go(name: &str, files: &[(&str, &str)]) -> Result<PathBuf, String> {
     Ok(program)
 }
 
-fn folder(name: &str) -> Result<PathBuf, String> {
+/// A folder of the cache, outside the repository, that is kept between runs. It may
+/// not be there yet.
+#[must_use]
+pub fn cache(name: &str) -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
-    let home = base.unwrap_or_else(std::env::temp_dir).join("probity").join(name);
+    base.unwrap_or_else(std::env::temp_dir).join("probity").join(name)
+}
+
+fn folder(name: &str) -> Result<PathBuf, String> {
+    let home = cache(name);
     std::fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
     Ok(home)
 }

@@ -24,7 +24,6 @@ use probity_tests::workflows::machine::Machine;
 use probity_tests::workflows::ours::{Ours, Store};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -246,6 +245,6 @@ fn peer(engine: &str) -> Command {
     let files = [("bullmq.mjs", include_str!("../../queues/bullmq.mjs"))];
     let home = peers::node("bench-bullmq", package, &files).expect("BullMQ");
     let mut command = Command::new("node");
-    command.arg(Path::new("bullmq.mjs")).current_dir(home);
+    command.arg("bullmq.mjs").current_dir(home);
     command
 }
