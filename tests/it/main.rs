@@ -3,6 +3,8 @@
 
 mod chaos;
 mod clients;
+mod clock;
+mod consumers;
 mod crash;
 mod examples;
 mod failpoints;

@@ -3,8 +3,7 @@
 //!
 //! `make test` runs each over its seeds and some thousands of mutations of them,
 //! the same ones every time; `make soak ARGS=26` for ten minutes each, from a seed
-//! that it prints; `make fuzz` hands the same targets to libFuzzer, which looks for
-//! what it has not covered yet.
+//! that it prints.
 
 mod cases;
 mod mutate;

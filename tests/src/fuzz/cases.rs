@@ -59,7 +59,7 @@ pub(super) const MIME_WORDS: &[&str] = &[
 
 /// One entry, so that names are searched for.
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let list = watchlist::ofac::parse(WATCHLIST, b"").expect("a list");
+    let list = watchlist::parse(WATCHLIST, b"").expect("a list");
     Index::new([("list".to_owned(), list)])
 });
 const WATCHLIST: &[u8] =
@@ -148,7 +148,7 @@ pub(super) fn mime(bytes: &[u8]) {
 pub(super) fn watchlist(bytes: &[u8]) {
     let (primary, aliases) = bytes.split_at(bytes.len() / 2);
     for (primary, aliases) in [(bytes, &b""[..]), (primary, aliases)] {
-        if let Ok(list) = watchlist::ofac::parse(primary, aliases) {
+        if let Ok(list) = watchlist::parse(primary, aliases) {
             let index = Index::new([("list".to_owned(), list)]);
             let text = String::from_utf8_lossy(bytes);
             let _ = (index.search(&text), index.search_text(&text));

@@ -187,7 +187,7 @@ pub(super) fn definitions() -> Vec<Vec<u8>> {
     texts(&[
         include_str!("../../../services/orchestrator/definitions/tender.yaml"),
         include_str!("../../../services/orchestrator/definitions/message.yaml"),
-        "name: a\nsteps:\n  - id: a\n    task: a\n    for_each: input.list\n    retry: quick\n  - id: b\n    needs: [a]\n    wait: {for: 5m}\n    when: steps.a.size() > 0\n",
+        "name: a\nsteps:\n  - id: a\n    task: a\n    for_each: input.list\n    retry: quick\n  - id: b\n    needs: [a]\n    wait: {timer: 5m}\n    when: steps.a.size() > 0\n",
         "name: a\ninput: {type: object, properties: {n: {type: integer}}}\nsteps:\n  - {id: x, workflow: a, input: {n: \"input.n - 1\"}, limit: {key: \"'k'\", running: 3}}\n",
     ])
 }
@@ -279,7 +279,7 @@ pub(super) fn filter(bytes: &[u8]) {
     match checked {
         Ok(predicate) => {
             let sql = predicate.sql(1);
-            let known = |c: char| c.is_ascii_alphanumeric() || " ._()$=<>!'%".contains(c);
+            let known = |c: char| c.is_ascii_alphanumeric() || " ,._()$=<>!'%".contains(c);
             assert!(sql.text.chars().all(known), "{}", sql.text);
             assert!(!sql.text.contains('\'') || !source.contains('\''), "{}", sql.text);
         }
