@@ -62,7 +62,7 @@ images: ## An image for every service and one for the command line (needs docker
 		$(or $(ENGINE),docker) build -f deploy/docker/Dockerfile --build-arg SERVICE=$$service \
 			--build-arg REVISION=$$(git rev-parse HEAD) -t probity-$$service . || exit 1; done
 
-deploy-check: ## Chart, mesh, alerts, dashboards, images, without a cluster (ARGS="values alerts" for some)
+deploy-check: ## Chart, mesh, alerts, dashboards, images; with KUBECONFIG and LOAD a whole cluster (ARGS="values alerts" for some)
 	deploy/check/run $(ARGS)
 
 deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)

@@ -16,14 +16,17 @@ mod demo;
 mod dev;
 pub mod failure;
 pub mod guide;
+mod http;
 pub mod input;
 pub mod kind;
 mod open;
 pub mod output;
 pub mod platform;
 pub mod proof;
+pub mod rollout;
 mod run;
 pub mod samples;
+pub mod spans;
 pub mod split;
 mod values;
 

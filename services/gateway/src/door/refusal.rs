@@ -108,6 +108,11 @@ struct FieldError<'a> {
 }
 
 impl Refusal {
+    /// The gRPC code, over REST too.
+    pub(super) fn code(&self) -> i32 {
+        self.status.code().into()
+    }
+
     /// The failure as a problem document.
     pub(super) fn problem<'a>(&'a self, arrival: &'a Arrival) -> Problem<'a> {
         let fields = self.fault.violations.iter();
