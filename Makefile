@@ -12,7 +12,7 @@ BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build 
 MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-cases bench-workflows bench-queue load soak images deploy-check api-check deny prerequisites
+.PHONY: help demo test check bench bench-cases bench-workflows bench-queue bench-growth load soak images deploy-check api-check deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,9 +42,13 @@ bench-queue: ## The task queue beside BullMQ and asynq, a backlog, timers that a
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-queue" $(ARGS)
 
+bench-growth: ## Does an execution cost the same with a million stored? (ARGS="--store postgres --hold 10" also beside an open transaction)
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-growth" $(ARGS)
+
 bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
 
-load: ## Executions at a fixed rate, 1,000 in flight: acknowledgements, errors, memory
+load: ## Executions at a fixed rate, 1,000 in flight, while a peer breaks: acknowledgements, errors, memory
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
 
