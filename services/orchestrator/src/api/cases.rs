@@ -180,7 +180,8 @@ fn scope(ctx: &Ctx, key: String, request: OpenCaseRequest) -> Scope {
 impl CaseService for Cases {
     async fn open_case(&self, request: Request<OpenCaseRequest>) -> Result<Response<Case>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        Ok(Response::new(self.open(&ctx, key, request.into_inner()).await.map_err(status)?))
+        let case = self.open(&ctx, key, request.get_ref().clone()).await;
+        self.forward.answer(&request, "/probity.orchestrator.v1.CaseService/OpenCase", case).await
     }
 
     async fn get_case(&self, request: Request<GetCaseRequest>) -> Result<Response<Case>, Status> {
