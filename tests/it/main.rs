@@ -8,6 +8,7 @@ mod crash;
 mod examples;
 mod failpoints;
 mod faults;
+mod fuzz;
 mod real_input;
 mod redis;
 mod sabotage;
