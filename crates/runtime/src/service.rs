@@ -82,6 +82,7 @@ pub struct Setup {
     pub(crate) faults: Arc<Faults>,
     /// Whether what is put in the outbox of its store reaches the audit log.
     pub(crate) relayed: bool,
+    pub(crate) outboxes: crate::relay::Gauges,
 }
 
 impl Setup {
@@ -93,7 +94,7 @@ impl Setup {
     /// When the store cannot be opened or migrated.
     pub async fn database(&mut self, migrations: &[Migration]) -> anyhow::Result<Db> {
         let db = self.database_without_relay(migrations).await?;
-        self.relay(Arc::new(db.clone()));
+        self.relay("table", Arc::new(db.clone()));
         self.relayed = true;
         Ok(db)
     }
@@ -119,13 +120,17 @@ impl Setup {
         Ok(db)
     }
 
-    /// Relays an outbox to the audit log, in order, until the process stops.
-    pub fn relay(&mut self, outbox: Arc<dyn Outbox>) {
+    /// Relays an outbox to the audit log, in order, until the process stops. `name`
+    /// is its label in metrics.
+    pub fn relay(&mut self, name: &'static str, outbox: Arc<dyn Outbox>) {
         let relay = Relay {
             service: self.service,
             outbox,
             audit: self.peers.client(self.service, "audit-aggregator"),
             minter: self.minter.clone(),
+            clock: self.clock.clone(),
+            name,
+            gauges: self.outboxes.clone(),
         };
         let relay: Task = Box::pin(relay.run(self.stop.clone()));
         self.tasks.push(("audit relay", relay));

@@ -235,6 +235,32 @@ pub enum CaseCommand {
         #[arg(long)]
         note: Option<String>,
     },
+    /// List the red flags of a case, and what people made of them.
+    Findings {
+        /// The case, with or without `cases/`.
+        id: String,
+    },
+    /// Say what you made of red flags of a case; it counts towards the
+    /// false-positive rate of their rules.
+    Dispose {
+        /// The case, with or without `cases/`.
+        id: String,
+        /// The findings, with or without `findings/`.
+        #[arg(required = true, value_name = "FINDING")]
+        findings: Vec<String>,
+        /// What you made of them.
+        #[arg(long, value_enum)]
+        disposition: Disposition,
+        /// Why.
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Say how often the flags of each rule were wrong, as people said.
+    Rates {
+        /// How far back; 30 days when not said.
+        #[arg(long, value_name = "TIME", value_parser = crate::values::seconds)]
+        window: Option<i64>,
+    },
     /// Cancel a case; what was done is taken back.
     Cancel {
         /// The case, with or without `cases/`.

@@ -5,6 +5,7 @@ pub(crate) mod case;
 pub(crate) mod deadletter;
 pub(crate) mod execution;
 pub(crate) mod fault;
+pub(crate) mod finding;
 pub(crate) mod rollout;
 pub(crate) mod samples;
 pub(crate) mod schedule;

@@ -183,8 +183,8 @@ impl CaseService for Cases {
     async fn open_case(&self, request: Request<OpenCaseRequest>) -> Result<Response<Case>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
         let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
-        let case = self.open(&ctx, key, request.into_inner()).instrument(begins).await;
-        Ok(Response::new(case.map_err(status)?))
+        let case = self.open(&ctx, key, request.get_ref().clone()).instrument(begins).await;
+        self.forward.answer(&request, "/probity.orchestrator.v1.CaseService/OpenCase", case).await
     }
 
     async fn get_case(&self, request: Request<GetCaseRequest>) -> Result<Response<Case>, Status> {

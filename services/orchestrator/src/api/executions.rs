@@ -6,6 +6,7 @@ mod starts;
 
 use super::Forward;
 use super::history::{self, Events};
+use crate::blobs::Blobs;
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
@@ -28,6 +29,7 @@ pub(crate) struct Executions {
     definitions: Definitions,
     clock: Arc<dyn Clock>,
     forward: Forward,
+    blobs: Blobs,
 }
 
 impl Executions {
@@ -37,8 +39,9 @@ impl Executions {
         definitions: Definitions,
         clock: Arc<dyn Clock>,
         forward: Forward,
+        blobs: Blobs,
     ) -> Self {
-        Self { store, lane, definitions, clock, forward }
+        Self { store, lane, definitions, clock, forward, blobs }
     }
 
     /// The execution without its steps.
@@ -66,8 +69,9 @@ impl ExecutionService for Executions {
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
         let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
-        let execution = self.start(&ctx, key, request.into_inner()).instrument(begins).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let execution = self.start(&ctx, key, request.get_ref().clone()).instrument(begins).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/StartExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn create_execution(
@@ -76,8 +80,9 @@ impl ExecutionService for Executions {
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
         let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
-        let execution = self.create(&ctx, key, request.into_inner()).instrument(begins).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let execution = self.create(&ctx, key, request.get_ref().clone()).instrument(begins).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/CreateExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn run_execution(
@@ -220,6 +225,8 @@ impl ExecutionService for Executions {
         request: Request<ForkExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        Ok(Response::new(self.fork(&ctx, key, request.into_inner()).await.map_err(status)?))
+        let execution = self.fork(&ctx, key, request.get_ref().clone()).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/ForkExecution";
+        self.forward.answer(&request, path, execution).await
     }
 }
