@@ -5,12 +5,15 @@ pub(crate) mod case;
 pub(crate) mod deadletter;
 pub(crate) mod execution;
 pub(crate) mod fault;
+pub(crate) mod key;
+pub(crate) mod login;
 pub(crate) mod samples;
 pub(crate) mod schedule;
 pub(crate) mod show;
 pub(crate) mod task;
 pub(crate) mod token;
 pub(crate) mod trial;
+pub(crate) mod user;
 pub(crate) mod watchlist;
 pub(crate) mod workflow;
 

@@ -24,6 +24,8 @@ pub mod platform;
 pub mod proof;
 mod run;
 pub mod samples;
+mod secret;
+pub mod session;
 pub mod split;
 mod values;
 
