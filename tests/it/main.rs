@@ -3,10 +3,13 @@
 
 mod chaos;
 mod clients;
+mod clock;
+mod consumers;
 mod crash;
 mod examples;
 mod failpoints;
 mod faults;
+mod fuzz;
 mod matrix;
 mod real_input;
 mod redis;

@@ -244,8 +244,10 @@ impl Parts {
     fn inbound<S: Service>(&self, monitor: &Monitor, server: &ServerConfig) -> anyhow::Result<Arc<Inbound>> {
         let verifier = (!S::DOOR)
             .then(|| Verifier::new(&self.keys_dir, edges().callers_of(S::NAME), self.clock.clone()));
-        let own =
-            |path: &str| S::PACKAGES.iter().chain(&[MONITORING]).any(|p| path.starts_with(&format!("/{p}.")));
+        // The door answers for every service.
+        let own = |path: &str| {
+            S::DOOR || S::PACKAGES.iter().chain(&[MONITORING]).any(|p| path.starts_with(&format!("/{p}.")))
+        };
         let paths = probity_proto::access::methods().map(|(path, _)| path).filter(|path| own(path));
         let metrics = RpcMetrics::server(monitor.registry(), paths)?;
         let config = self.settings.resilience.limit;

@@ -45,5 +45,6 @@ pub use config::ServiceConfig;
 pub use host::{Host, HostSettings, Running};
 pub use identity::{CALLER_HEADER, Minter};
 pub use relay::Outbox;
+pub use server::Answered;
 pub use service::{Dialer, Service, Setup};
 pub use status::{fault_of, status};

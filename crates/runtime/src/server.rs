@@ -32,6 +32,15 @@ use tracing::Instrument as _;
 /// Different denials kept apart between two writes; the rest is counted together.
 const DENIALS_APART: usize = 100;
 
+/// Left in an answer of the door: the call it was, which a REST path does not tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The path of the method, `/package.Service/Method`.
+    pub method: String,
+    /// How the call ended, where the headers of the answer do not say.
+    pub code: Option<i32>,
+}
+
 /// The in-bound side of one service.
 pub(crate) struct Inbound {
     service: &'static str,
@@ -125,7 +134,8 @@ impl Inbound {
         let request_id = text(&request, REQUEST_ID).unwrap_or_default();
         let caller = trace::extract(request.headers());
         let marks = Marks::of(&request, self.verifier.is_none() && !is_grpc(&request));
-        let span = span::server(self.service, Rpc::from_path(&path), caller.as_ref(), &request_id);
+        let rpc = if marks.plain { Rpc::default() } else { Rpc::from_path(&path) };
+        let span = span::server(self.service, rpc, caller.as_ref(), &request_id);
         let response = async {
             match self.admit(&path, &mut request, request_id) {
                 Ok(permit) => self.run(routes, request, permit, &marks).await,
@@ -134,10 +144,31 @@ impl Inbound {
         }
         .instrument(span.clone())
         .await;
-        let code = grpc_code(&response);
-        span::finish(&span, code);
-        self.metrics.observe(&path, code, started.elapsed());
+        self.note(&span, &path, marks.plain, &response, started.elapsed());
         response
+    }
+
+    /// Counts an answer. The door tells which method a REST path stood for; a page of
+    /// its site is no call.
+    fn note(
+        &self,
+        span: &tracing::Span,
+        path: &str,
+        plain: bool,
+        response: &http::Response<Body>,
+        took: Duration,
+    ) {
+        let answered = response.extensions().get::<Answered>();
+        let code = answered.and_then(|answered| answered.code).unwrap_or_else(|| grpc_code(response));
+        span::finish(span, code);
+        match answered {
+            Some(answered) => {
+                span::rename(span, Rpc::from_path(&answered.method));
+                self.metrics.observe(&answered.method, code, took);
+            }
+            None if plain => {}
+            None => self.metrics.observe(path, code, took),
+        }
     }
 
     /// Everything that can refuse a call before its handler sees it.
@@ -258,7 +289,7 @@ fn text(request: &http::Request<Body>, name: &str) -> Option<String> {
 }
 
 /// The status of an answer that failed before its first message, else OK.
-fn grpc_code(response: &http::Response<Body>) -> i32 {
+pub(crate) fn grpc_code(response: &http::Response<Body>) -> i32 {
     let code = response.headers().get("grpc-status").and_then(|v| v.to_str().ok());
     code.and_then(|text| text.parse().ok()).unwrap_or(0)
 }

@@ -4,6 +4,7 @@ use crate::config::ServiceConfig;
 use crate::edges::edges;
 use crate::faults::Faults;
 use crate::identity::Minter;
+use crate::metrics::StoreMetrics;
 use crate::monitoring::{DeadLetters, Monitor};
 use crate::peers::Peers;
 use crate::relay::{Outbox, Relay};
@@ -113,6 +114,7 @@ impl Setup {
         let db = Db::open(&config, &schema, migrations)
             .await
             .with_context(|| format!("the store of {} cannot be opened", self.service))?;
+        StoreMetrics::register(&self.registry, db.clone()).context("the store cannot be measured")?;
         self.monitor.add_store(db.clone());
         Ok(db)
     }

@@ -28,7 +28,7 @@ struct Inner {
     done: watch::Receiver<bool>,
 }
 
-/// What the writer has done so far.
+/// What a store has done so far, and how busy it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
     /// Operations that were stored.
@@ -37,6 +37,12 @@ pub struct Stats {
     pub transactions: u64,
     /// Operations waiting now.
     pub waiting: usize,
+    /// Operations that may wait; more are refused.
+    pub waiting_most: usize,
+    /// Read-only connections in use now.
+    pub readers_busy: usize,
+    /// Read-only connections that are allowed.
+    pub readers_most: usize,
 }
 
 impl Db {
@@ -152,13 +158,16 @@ impl Db {
         Arc::clone(&self.0.shared.appended)
     }
 
-    /// What the writer has done so far.
+    /// What the store has done so far, and how busy it is.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
             operations: self.0.shared.operations.load(Ordering::Relaxed),
             transactions: self.0.shared.transactions.load(Ordering::Relaxed),
             waiting: self.0.queue.max_capacity() - self.0.queue.capacity(),
+            waiting_most: self.0.queue.max_capacity(),
+            readers_busy: self.0.readers.busy(),
+            readers_most: self.0.readers.most(),
         }
     }
 

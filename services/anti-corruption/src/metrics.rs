@@ -3,6 +3,7 @@
 use crate::convert;
 use crate::domain::rates::Said;
 use crate::domain::{Kind, Outcome, rules};
+use probity_types::Micros;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub(crate) struct Metrics {
     duration: Histogram,
     screened: IntCounterVec,
     entries: IntGauge,
+    oldest: IntGauge,
     imports_refused: IntCounter,
     disposed: IntCounterVec,
 }
@@ -51,6 +53,10 @@ impl Metrics {
                 &["outcome"],
             )?,
             entries: IntGauge::new("anticorruption_watchlist_entries", "Entries of all loaded watchlists.")?,
+            oldest: IntGauge::new(
+                "anticorruption_watchlist_loaded_timestamp_seconds",
+                "When the watchlist that is loaded longest was imported, in seconds since 1970; 0 without one.",
+            )?,
             imports_refused: IntCounter::new(
                 "anticorruption_watchlist_imports_refused_total",
                 "Watchlists that were refused because they could not be trusted.",
@@ -68,6 +74,7 @@ impl Metrics {
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.screened.clone()))?;
         registry.register(Box::new(metrics.entries.clone()))?;
+        registry.register(Box::new(metrics.oldest.clone()))?;
         registry.register(Box::new(metrics.imports_refused.clone()))?;
         Ok(metrics)
     }
@@ -94,9 +101,10 @@ impl Metrics {
         self.screened.with_label_values(&[outcome]).inc();
     }
 
-    /// How many entries are loaded now.
-    pub(crate) fn loaded(&self, entries: usize) {
+    /// How many entries are loaded now, and when the oldest of their lists was imported.
+    pub(crate) fn loaded(&self, entries: usize, oldest: Option<Micros>) {
         self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.oldest.set(oldest.map_or(0, |at| at.0 / 1_000_000));
     }
 
     /// A person said something new of a finding. What is no rule of ours any more has

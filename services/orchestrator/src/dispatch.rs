@@ -20,6 +20,7 @@ use probity_proto::{BoxGrpcService, RawCodec};
 use probity_resilience::Deadline;
 use probity_runtime::edges::edges;
 use probity_runtime::{Caller, Minter, Setup, fault_of};
+use probity_telemetry::span;
 use probity_types::id::ExecutionId;
 use probity_types::{Ctx, Fault, Micros, Role, Roles};
 use serde_json::Value as Json;
@@ -27,6 +28,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::client::Grpc;
+use tracing::{Instrument as _, Span};
 
 /// Largest message of a step in either direction.
 const MAX_MESSAGE: usize = 4 << 20;
@@ -138,6 +140,10 @@ pub(crate) struct Call {
     pub(crate) owner: String,
     pub(crate) owner_roles: Roles,
     pub(crate) request_id: String,
+    /// The trace of the request that started the execution, 32 hex digits or empty.
+    pub(crate) trace_id: String,
+    /// The id of its step in the definition.
+    pub(crate) step: String,
     pub(crate) method: String,
     pub(crate) priority: u8,
     pub(crate) input: Arc<Json>,
@@ -146,6 +152,15 @@ pub(crate) struct Call {
     pub(crate) order: OrderId,
     /// The limit of its step.
     pub(crate) limit: Option<Wish>,
+}
+
+impl Call {
+    /// The span of this attempt, in the trace of the execution.
+    fn span(&self) -> Span {
+        let OrderId { execution, step, item, attempt, compensation } = self.order;
+        let key = format!("{execution}/{step}/{item:?}/{compensation}");
+        span::step("orchestrator", &self.step, &self.trace_id, &key, attempt)
+    }
 }
 
 impl Dispatcher {
@@ -170,7 +185,11 @@ impl Dispatcher {
             Err(failure) => return Finished { order: call.order, result: Err(failure) },
         };
         self.metrics.calls.inc();
-        let result = self.attempt(&call).await;
+        let span = call.span();
+        let result = self.attempt(&call).instrument(span.clone()).await;
+        if let Err(failure) = &result {
+            span::failed(&span, &failure.code);
+        }
         self.metrics.calls.dec();
         let outcome = match &result {
             Ok(_) => "ok",
@@ -205,7 +224,7 @@ impl Dispatcher {
             actor: call.owner.clone(),
             roles: Roles::new(call.owner_roles.iter().chain([Role::Service])),
             request_id: call.request_id.clone(),
-            trace_id: String::new(),
+            trace_id: call.trace_id.clone(),
         };
         let token = self.minter.mint(&ctx)?;
         Ok(Caller::new(ctx, token))

@@ -2,7 +2,10 @@
 
 pub mod flows;
 pub mod identity;
+pub mod operate;
 pub mod trials;
+
+pub use operate::{RolloutArgs, SeedArgs, SlowArgs, TraceArgs, TraceCommand};
 
 use crate::kind::Kind;
 use crate::split::Form;
@@ -58,6 +61,12 @@ pub enum Command {
     Watchlist(Group<WatchlistCommand>),
     /// Make sample files with known findings in them.
     Samples(SamplesArgs),
+    /// Open demonstration cases on any platform.
+    Seed(SeedArgs),
+    /// Give a canary more of the calls step by step, or take them back.
+    Rollout(RolloutArgs),
+    /// Ask Jaeger what is slow and what fails.
+    Trace(TraceArgs),
 }
 
 /// A group of commands that talk to a platform.
@@ -78,6 +87,10 @@ pub struct Connect {
     /// Address of the gateway.
     #[arg(long, global = true, env = "PROBITY_SERVER", default_value = "http://127.0.0.1:8080")]
     pub server: String,
+    /// Name of the platform where its address has another one: what an ingress
+    /// that tells hosts apart knows it by.
+    #[arg(long, global = true, env = "PROBITY_AUTHORITY", value_name = "NAME")]
+    pub authority: Option<String>,
     /// Bearer token; safer in a file or in the environment.
     #[arg(long, global = true, env = "PROBITY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,

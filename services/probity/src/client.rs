@@ -58,7 +58,7 @@ impl Client {
             Some(token) => token.trim().to_owned(),
             None => read_token(connect.token_file.as_deref().unwrap_or_else(|| Path::new(USUAL_TOKEN)))?,
         };
-        Self::with_token(&connect.server, &token, Duration::from_secs(connect.retry_for))
+        Self::known_as(connect, &token)
     }
 
     /// A client without a token, for what is open to everybody.
@@ -66,7 +66,16 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn anonymous(connect: &Connect) -> Result<Self, Failure> {
-        Self::with_token(&connect.server, "", Duration::from_secs(connect.retry_for))
+        Self::known_as(connect, "")
+    }
+
+    fn known_as(connect: &Connect, token: &str) -> Result<Self, Failure> {
+        let client = Self::with_token(&connect.server, token, Duration::from_secs(connect.retry_for))?;
+        let Some(name) = &connect.authority else { return Ok(client) };
+        let origin = format!("http://{name}").parse().map_err(|error| {
+            Failure::Usage(format!("--authority {name}: {error}; write a name such as probity.example.org"))
+        })?;
+        Ok(Self { channel: endpoint(&connect.server)?.origin(origin).connect_lazy(), ..client })
     }
 
     /// A client for an address and a token at hand.

@@ -123,7 +123,7 @@ impl CallFailure {
 const OUR_OWN: &str = "RUN-0001";
 
 /// The name of a gRPC status as the specification writes it: `NOT_FOUND`.
-fn grpc_name(code: tonic::Code) -> String {
+pub(crate) fn grpc_name(code: tonic::Code) -> String {
     let mut name = String::new();
     for letter in format!("{code:?}").chars() {
         if letter.is_ascii_uppercase() && !name.is_empty() {

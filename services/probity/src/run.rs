@@ -1,10 +1,12 @@
 //! From the command line to an exit code.
 
-use crate::args::{AuditCommand, Cli, Command, Connect, DevArgs, DevCommand, Format, WorkflowCommand};
+use crate::args::{
+    AuditCommand, Cli, Command, Connect, DevArgs, DevCommand, Format, TraceCommand, WorkflowCommand,
+};
 use crate::client::Client;
 use crate::commands::{
-    audit, case, deadletter, execution, fault, key, login, samples, schedule, task, token, trial, user,
-    watchlist, workflow,
+    audit, case, deadletter, execution, fault, key, login, rollout, samples, schedule, seed, task, token,
+    trace, trial, user, watchlist, workflow,
 };
 use crate::failure::Failure;
 use crate::output::Output;
@@ -90,6 +92,14 @@ async fn command(command: Command) -> Result<(), Failure> {
             watchlist::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Samples(args) => samples::run(args.command, Output::new(Format::Table)),
+        Command::Seed(args) => {
+            seed::run(&client(&args.connect).await?, &args, Output::new(args.connect.format())).await
+        }
+        Command::Rollout(args) => rollout::run(args, Output::new(Format::Table)).await,
+        Command::Trace(args) => {
+            let TraceCommand::Slow(slow) = args.command;
+            trace::slow(slow, Output::new(Format::Table)).await
+        }
     }
 }
 

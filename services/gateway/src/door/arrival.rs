@@ -81,6 +81,11 @@ impl Arrival {
         Ok(())
     }
 
+    /// Whether it is known which RPC is asked for.
+    pub(super) fn is_routed(&self) -> bool {
+        self.route.starts_with('/')
+    }
+
     /// Keeps the limit that is nearest to its end.
     pub(super) fn stands(&mut self, standing: Option<Standing>) {
         let share = |s: &Standing| f64::from(s.left) / f64::from(s.limit.burst.max(1));

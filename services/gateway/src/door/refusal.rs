@@ -83,6 +83,11 @@ fn with_code(status: &Status, code: Code) -> Status {
 }
 
 impl Refusal {
+    /// The gRPC code, over REST too.
+    pub(super) fn code(&self) -> i32 {
+        self.status.code().into()
+    }
+
     /// The failure as a problem document.
     pub(super) fn problem<'a>(&'a self, arrival: &'a Arrival) -> Problem<'a> {
         Problem::new(&self.fault, self.http, &arrival.request_id, &arrival.trace_id)

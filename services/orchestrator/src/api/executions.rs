@@ -14,10 +14,12 @@ use crate::store::{Store, View};
 use probity_proto::orchestrator::execution_service_server::ExecutionService;
 use probity_proto::orchestrator::*;
 use probity_runtime::{Call, status};
+use probity_telemetry::span;
 use probity_types::id::ExecutionId;
 use probity_types::{Clock, Ctx, Role};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 /// The handlers.
 pub(crate) struct Executions {
@@ -63,7 +65,9 @@ impl ExecutionService for Executions {
         request: Request<StartExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        Ok(Response::new(self.start(&ctx, key, request.into_inner()).await.map_err(status)?))
+        let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
+        let execution = self.start(&ctx, key, request.into_inner()).instrument(begins).await;
+        Ok(Response::new(execution.map_err(status)?))
     }
 
     async fn create_execution(
@@ -71,7 +75,9 @@ impl ExecutionService for Executions {
         request: Request<CreateExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        Ok(Response::new(self.create(&ctx, key, request.into_inner()).await.map_err(status)?))
+        let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
+        let execution = self.create(&ctx, key, request.into_inner()).instrument(begins).await;
+        Ok(Response::new(execution.map_err(status)?))
     }
 
     async fn run_execution(

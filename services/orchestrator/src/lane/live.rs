@@ -274,6 +274,8 @@ impl Live {
                 owner: opening.owner.clone(),
                 owner_roles: opening.owner_roles.clone(),
                 request_id: self.request_id.clone(),
+                trace_id: self.trace_id.clone(),
+                step: spec.id.clone(),
                 method: method.clone(),
                 priority: opening.priority,
                 input: order.input,
