@@ -312,10 +312,10 @@ impl Parts {
     }
 }
 
-/// A value of the command line: a number, a truth value or a list in brackets
+/// A value of the command line: a number, a truth value, or a list or a table in brackets
 /// where it reads as one.
 fn typed(text: &str) -> figment::value::Value {
-    if text.starts_with('[') {
+    if text.starts_with(['[', '{']) {
         return text.parse().unwrap_or_else(|never| match never {});
     }
     if let Ok(number) = text.parse::<i64>() {

@@ -28,6 +28,7 @@ pub mod monitoring;
 mod patient;
 mod peers;
 mod probe;
+pub mod problem;
 mod recovery;
 mod relay;
 mod resilience;

@@ -1,6 +1,7 @@
 //! The command line: every command, flag and environment variable.
 
 pub mod flows;
+pub mod identity;
 pub mod operate;
 pub mod trials;
 
@@ -33,6 +34,14 @@ pub enum Command {
     Case(Group<CaseCommand>),
     /// Prove and check what is in the log.
     Audit(Group<AuditCommand>),
+    /// Begin a session; its tokens are kept for the other commands.
+    Login(identity::LoginArgs),
+    /// End the session.
+    Logout(identity::LogoutArgs),
+    /// Look after the accounts of people and programs.
+    User(Group<identity::UserCommand>),
+    /// Look after the keys that sign tokens.
+    Key(Group<identity::KeyCommand>),
     /// Issue tokens.
     Token(Group<TokenCommand>),
     /// Check, try, look at and register workflow definitions.
@@ -85,9 +94,14 @@ pub struct Connect {
     /// Bearer token; safer in a file or in the environment.
     #[arg(long, global = true, env = "PROBITY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// File with the bearer token.
-    #[arg(long, global = true, env = "PROBITY_TOKEN_FILE", default_value = "data/token")]
-    pub token_file: PathBuf,
+    /// File with the bearer token; without it the session of `probity login`, then
+    /// data/token.
+    #[arg(long, global = true, env = "PROBITY_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// File of the sessions of `probity login`; probity/sessions.json in the folder
+    /// for configuration without it.
+    #[arg(long, global = true, env = "PROBITY_SESSION_FILE")]
+    pub session_file: Option<PathBuf>,
     /// How long to go on trying when the platform does not answer.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
     pub retry_for: u64,

@@ -26,6 +26,8 @@ pub mod proof;
 pub mod rollout;
 mod run;
 pub mod samples;
+mod secret;
+pub mod session;
 pub mod spans;
 pub mod split;
 mod values;
