@@ -12,4 +12,5 @@ mod redis;
 mod sabotage;
 mod scale;
 mod shapes;
+mod up;
 mod workers;

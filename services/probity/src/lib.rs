@@ -25,6 +25,7 @@ pub mod proof;
 mod run;
 pub mod samples;
 pub mod split;
+pub mod up;
 mod values;
 
 pub use run::main;

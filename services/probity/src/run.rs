@@ -7,7 +7,7 @@ use crate::commands::{
 };
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{demo, dev};
+use crate::{demo, dev, platform, up};
 use anyhow::Context as _;
 use clap::Parser as _;
 use std::io::Write as _;
@@ -16,7 +16,11 @@ use std::process::ExitCode;
 /// Reads the command line, does what it says, and answers with the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    if let Command::Service(args) = &cli.command {
+        return platform::serve(args);
+    }
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody is left to be told when standard error is closed as well.
@@ -46,6 +50,7 @@ async fn command(command: Command) -> Result<(), Failure> {
             fault::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
         }
         Command::Dev(args) => dev::run(args, Output::new(Format::Table)).await,
+        Command::Up(args) => up::run(args, Output::new(Format::Table)).await,
         Command::Demo(args) => demo::run(args, Output::new(Format::Table)).await,
         Command::Case(group) => {
             case::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
@@ -74,6 +79,9 @@ async fn command(command: Command) -> Result<(), Failure> {
             watchlist::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
         }
         Command::Samples(args) => samples::run(args.command, Output::new(Format::Table)),
+        Command::Service(args) => {
+            Err(Failure::Usage(format!("service {} is run before anything else is", args.name)))
+        }
     }
 }
 
