@@ -20,4 +20,5 @@ mod scale;
 mod shapes;
 mod stand;
 mod tenants;
+mod up;
 mod workers;

@@ -43,6 +43,10 @@ pub struct Stats {
     pub readers_busy: usize,
     /// Read-only connections that are allowed.
     pub readers_most: usize,
+    /// Requests with an idempotency key.
+    pub keyed: u64,
+    /// Those of them that got the answer of an earlier one.
+    pub repeated: u64,
 }
 
 impl Db {
@@ -168,6 +172,8 @@ impl Db {
             waiting_most: self.0.queue.max_capacity(),
             readers_busy: self.0.readers.busy(),
             readers_most: self.0.readers.most(),
+            keyed: self.0.shared.keyed.load(Ordering::Relaxed),
+            repeated: self.0.shared.repeated.load(Ordering::Relaxed),
         }
     }
 
