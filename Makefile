@@ -12,7 +12,7 @@ BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build 
 MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue load soak images deploy-check api-check deny prerequisites
+.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth load soak images deploy-check api-check deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,9 +46,13 @@ bench-queue: ## The task queue beside BullMQ and asynq, a backlog, timers that a
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-queue" $(ARGS)
 
+bench-growth: ## Does an execution cost the same with a million stored? (ARGS="--store postgres --hold 10" also beside an open transaction)
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-growth" $(ARGS)
+
 bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
 
-load: ## Executions at a fixed rate, 1,000 in flight: acknowledgements, errors, memory
+load: ## Executions at a fixed rate, 1,000 in flight, while a peer breaks: acknowledgements, errors, memory
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
 
@@ -66,7 +70,7 @@ images: ## An image for every service and one for the command line (needs docker
 		$(or $(ENGINE),docker) build -f deploy/docker/Dockerfile --build-arg SERVICE=$$service \
 			--build-arg REVISION=$$(git rev-parse HEAD) -t probity-$$service . || exit 1; done
 
-deploy-check: ## Chart, mesh, alerts, dashboards, images, without a cluster (ARGS="values alerts" for some)
+deploy-check: ## Chart, mesh, alerts, dashboards, images; with KUBECONFIG and LOAD a whole cluster (ARGS="values alerts" for some)
 	deploy/check/run $(ARGS)
 
 deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)

@@ -62,8 +62,9 @@ class Postgres:
 
 
 class Platform:
-    def __init__(self, folder, binaries):
-        self.folder, self.binaries = pathlib.Path(folder).resolve(), pathlib.Path(binaries)
+    def __init__(self, folder, binaries, *values):
+        """`values` are more of them for the chart, as `name=value`."""
+        self.folder, self.binaries, self.values = pathlib.Path(folder).resolve(), pathlib.Path(binaries), values
         self.services = services()
         self.postgres = Postgres(self.folder / "postgres")
         self.processes = {}
@@ -107,7 +108,7 @@ class Platform:
     def render(self):
         rendered = subprocess.run(
             ["helm", "template", "probity", CHART, "-n", "probity", "-f", CHART / "ci/minikube.yaml",
-             "--set", "redis.enabled=false"], check=True, capture_output=True, text=True).stdout
+             *(argument for value in ("redis.enabled=false", *self.values) for argument in ("--set", value))], check=True, capture_output=True, text=True).stdout
         documents = [document for document in yaml.safe_load_all(rendered) if document]
         of_kind = lambda *kinds: {d["metadata"]["name"]: d for d in documents if d["kind"] in kinds}
         return of_kind("ConfigMap"), of_kind("Deployment", "StatefulSet")

@@ -4,13 +4,15 @@
 //! failure.
 
 use crate::recovery::Recovery;
+use crate::server::grpc_code;
 use probity_proto::{BoxGrpcService, boxed};
 use probity_resilience::{Refusal, Stack};
+use probity_telemetry::metrics::RpcMetrics;
 use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::body::Body;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
@@ -21,15 +23,19 @@ use tracing::Instrument as _;
 /// waits as long as it is told.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
+/// Who calls whom, and what counts it.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    pub(crate) caller: &'static str,
+    pub(crate) callee: &'static str,
+    pub(crate) metrics: Option<RpcMetrics>,
+}
+
 /// The out-bound side of one peer; the order is the stack's.
-pub(crate) fn stack(
-    caller: &'static str,
-    callee: &'static str,
-    stack: &Stack,
-    transport: BoxGrpcService,
-) -> BoxGrpcService {
+pub(crate) fn stack(edge: Edge, stack: &Stack, transport: BoxGrpcService) -> BoxGrpcService {
+    let callee = edge.callee;
     let recovery = Arc::new(Recovery::new(stack.breaker().clone(), transport.clone()));
-    let attempt = tower::service_fn(move |request| attempt(caller, callee, transport.clone(), request));
+    let attempt = tower::service_fn(move |request| attempt(edge.clone(), transport.clone(), request));
     let calls = boxed(callee, stack.around(BoxGrpcService::new(attempt)));
     BoxCloneSyncService::new(tower::service_fn(move |request| {
         let (calls, recovery) = (calls.clone(), recovery.clone());
@@ -45,21 +51,30 @@ pub(crate) fn stack(
     }))
 }
 
-/// The out-bound side of one instance: one attempt, traced.
-pub(crate) fn once(caller: &'static str, callee: &'static str, transport: BoxGrpcService) -> BoxGrpcService {
-    let attempt = tower::service_fn(move |request| attempt(caller, callee, transport.clone(), request));
+/// The out-bound side of one instance: one attempt, measured and traced.
+pub(crate) fn once(edge: Edge, transport: BoxGrpcService) -> BoxGrpcService {
+    let callee = edge.callee;
+    let attempt = tower::service_fn(move |request| attempt(edge.clone(), transport.clone(), request));
     boxed(callee, BoxGrpcService::new(attempt))
 }
 
 async fn attempt(
-    caller: &'static str,
-    callee: &'static str,
+    edge: Edge,
     transport: BoxGrpcService,
     mut request: http::Request<Body>,
 ) -> Result<http::Response<Body>, Infallible> {
-    let span = span::client(caller, Rpc::from_path(request.uri().path()), callee);
+    let started = Instant::now();
+    let _active = edge.metrics.as_ref().map(RpcMetrics::begin);
+    let path = request.uri().path().to_owned();
+    let span = span::client(edge.caller, Rpc::from_path(&path), edge.callee);
     if let Some(context) = span::of(&span) {
         trace::inject(&context, request.headers_mut());
     }
-    transport.oneshot(request).instrument(span).await
+    let response = transport.oneshot(request).instrument(span.clone()).await?;
+    let code = grpc_code(&response);
+    span::finish(&span, code);
+    if let Some(metrics) = &edge.metrics {
+        metrics.observe(&path, code, started.elapsed());
+    }
+    Ok(response)
 }

@@ -207,6 +207,7 @@ impl Parts {
             once: None,
             tier: self.tier.clone(),
             caches: None,
+            outboxes: crate::relay::Gauges::new(&registry)?,
         };
         let service =
             S::build(settings.own, &mut setup).await.with_context(|| format!("{} cannot start", S::NAME))?;
@@ -260,8 +261,10 @@ impl Parts {
     fn inbound<S: Service>(&self, monitor: &Monitor, server: &ServerConfig) -> anyhow::Result<Arc<Inbound>> {
         let verifier = (!S::DOOR)
             .then(|| Verifier::new(&self.keys_dir, edges().callers_of(S::NAME), self.clock.clone()));
-        let own =
-            |path: &str| S::PACKAGES.iter().chain(&[MONITORING]).any(|p| path.starts_with(&format!("/{p}.")));
+        // The door answers for every service.
+        let own = |path: &str| {
+            S::DOOR || S::PACKAGES.iter().chain(&[MONITORING]).any(|p| path.starts_with(&format!("/{p}.")))
+        };
         let paths = probity_proto::access::methods().map(|(path, _)| path).filter(|path| own(path));
         let metrics = RpcMetrics::server(monitor.registry(), paths)?;
         let config = self.settings.resilience.limit;
@@ -325,10 +328,10 @@ impl Parts {
     }
 }
 
-/// A value of the command line: a number, a truth value or a list in brackets
+/// A value of the command line: a number, a truth value, or a list or a table in brackets
 /// where it reads as one.
 fn typed(text: &str) -> figment::value::Value {
-    if text.starts_with('[') {
+    if text.starts_with(['[', '{']) {
         return text.parse().unwrap_or_else(|never| match never {});
     }
     if let Ok(number) = text.parse::<i64>() {

@@ -1,4 +1,8 @@
-//! What is measured of the calls a service makes, and of its certificates.
+//! What is measured of the calls a service makes, of its certificates and of its store.
+
+mod store;
+
+pub(crate) use store::StoreMetrics;
 
 use probity_resilience::breaker::{Change, State};
 use probity_resilience::cache::Found;

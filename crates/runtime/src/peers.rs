@@ -4,7 +4,7 @@
 //! in any order. Both kinds sit behind the same client stack, which one caller's
 //! clients of a peer share: one breaker, one budget, one set of seats.
 
-use crate::client;
+use crate::client::{self, Edge};
 use crate::config::ResilienceConfig;
 use crate::edges::edges;
 use crate::faults::{Faults, Met};
@@ -99,7 +99,7 @@ impl Peers {
         let transport = Lazy { peers: self.clone(), caller, callee, faults, found: Arc::default() };
         let transport = transport.boxed_clone();
         match self.0.callers.stack(caller, callee) {
-            Ok(stack) => client::stack(caller, callee, &stack, transport),
+            Ok(stack) => client::stack(self.edge(caller, callee), &stack, transport),
             Err(error) => refusing(callee, &error.to_string()),
         }
     }
@@ -118,7 +118,12 @@ impl Peers {
         if !edges().allows(caller, callee) {
             return Err(no_edge(caller, callee));
         }
-        Ok(client::once(caller, callee, boxed(callee, self.channel(caller, callee, url)?)))
+        let channel = boxed(callee, self.channel(caller, callee, url)?);
+        Ok(client::once(self.edge(caller, callee), channel))
+    }
+
+    fn edge(&self, caller: &'static str, callee: &'static str) -> Edge {
+        Edge { caller, callee, metrics: self.0.callers.calls(caller) }
     }
 
     fn find(&self, caller: &'static str, callee: &'static str) -> Result<BoxGrpcService, Fault> {

@@ -9,6 +9,7 @@ use probity_resilience::breaker::{Breakers, Outcome, of_status};
 use probity_resilience::performance::Performance;
 use probity_resilience::stack::{Error, Shared};
 use probity_resilience::{Balance, Observed, Stack};
+use probity_telemetry::metrics::RpcMetrics;
 use probity_types::{Fault, FaultKind};
 use prometheus::Registry;
 use std::collections::hash_map::Entry;
@@ -26,6 +27,8 @@ pub(crate) struct Callers {
 
 struct Caller {
     shared: Shared,
+    /// Absent for a caller nobody measures.
+    calls: Option<RpcMetrics>,
     stacks: HashMap<&'static str, Stack>,
 }
 
@@ -34,7 +37,8 @@ impl Caller {
         let invalid = |error: probity_resilience::Invalid| Error::Settings(error.to_string());
         let breakers = Breakers::new(config.breaker, BTreeMap::new(), observed.clone()).map_err(invalid)?;
         let performance = Performance::new(config.performance, observed.clone()).map_err(invalid)?;
-        Ok(Self { shared: Shared { breakers, performance, observed }, stacks: HashMap::new() })
+        let shared = Shared { breakers, performance, observed };
+        Ok(Self { shared, calls: None, stacks: HashMap::new() })
     }
 }
 
@@ -48,7 +52,10 @@ impl Callers {
     /// Answers what all its stacks share.
     pub(crate) fn measure(&self, caller: &'static str, registry: &Registry) -> prometheus::Result<Shared> {
         let observed = Observed::by(Arc::new(PeerMetrics::register(caller, registry)?));
+        let methods = probity_proto::access::methods().map(|(path, _)| path);
+        let calls = RpcMetrics::client(registry, methods)?;
         let made = Caller::new(&self.config, observed).map_err(|e| prometheus::Error::Msg(e.to_string()))?;
+        let made = Caller { calls: Some(calls), ..made };
         let shared = made.shared.clone();
         self.known.lock().insert(caller, made);
         Ok(shared)
@@ -65,6 +72,11 @@ impl Callers {
         let stack = Stack::new(callee, &self.config.settings(), &caller.shared)?.with_classifier(judge);
         caller.stacks.insert(callee, stack.clone());
         Ok(stack)
+    }
+
+    /// What counts the calls of a caller, if anything does.
+    pub(crate) fn calls(&self, caller: &'static str) -> Option<RpcMetrics> {
+        self.known.lock().get(caller)?.calls.clone()
     }
 
     /// A choice of several endpoints of a pair. One that only passes on what somebody

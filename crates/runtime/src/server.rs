@@ -6,7 +6,8 @@ use crate::config::ServerConfig;
 use crate::denials::{Denial, Denials};
 use crate::idempotency::OnceLayer;
 use crate::identity::{CALLER_HEADER, Verifier};
-use crate::status::{http_status, status};
+use crate::problem::Problem;
+use crate::status::{fault_of, http_status, status};
 use futures::FutureExt as _;
 use probity_proto::{BoxGrpcService, access, boxed};
 use probity_resilience::deadline::{DeadlineLayer, Limits};
@@ -16,6 +17,7 @@ use probity_resilience::{LimitLayer, Limiter};
 use probity_telemetry::metrics::RpcMetrics;
 use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
+use probity_types::correlation::{is_id, new_id};
 use probity_types::{Ctx, Fault, FaultKind, Role};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -30,6 +32,15 @@ use tracing::Instrument as _;
 
 /// Different denials kept apart between two writes; the rest is counted together.
 const DENIALS_APART: usize = 100;
+
+/// Left in an answer of the door: the call it was, which a REST path does not tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The path of the method, `/package.Service/Method`.
+    pub method: String,
+    /// How the call ended, where the headers of the answer do not say.
+    pub code: Option<i32>,
+}
 
 /// The in-bound side of one service.
 pub(crate) struct Inbound {
@@ -127,20 +138,42 @@ impl Inbound {
         let path = request.uri().path().to_owned();
         let request_id = text(&request, REQUEST_ID).unwrap_or_default();
         let caller = trace::extract(request.headers());
-        let plain = self.verifier.is_none() && !is_grpc(&request);
-        let span = span::server(self.service, Rpc::from_path(&path), caller.as_ref(), &request_id);
+        let marks = Marks::of(&request, self.verifier.is_none() && !is_grpc(&request));
+        let rpc = if marks.plain { Rpc::default() } else { Rpc::from_path(&path) };
+        let span = span::server(self.service, rpc, caller.as_ref(), &request_id);
         let response = async {
             match self.admit(&path, &mut request, request_id) {
-                Ok(permit) => self.run(routes, request, permit, plain).await,
-                Err(fault) => refuse(fault, plain),
+                Ok(permit) => self.run(routes, request, permit, &marks).await,
+                Err(fault) => marks.refuse(fault),
             }
         }
         .instrument(span.clone())
         .await;
-        let code = grpc_code(&response);
-        span::finish(&span, code);
-        self.metrics.observe(&path, code, started.elapsed());
+        self.note(&span, &path, marks.plain, &response, started.elapsed());
         response
+    }
+
+    /// Counts an answer. The door tells which method a REST path stood for; a page of
+    /// its site is no call.
+    fn note(
+        &self,
+        span: &tracing::Span,
+        path: &str,
+        plain: bool,
+        response: &http::Response<Body>,
+        took: Duration,
+    ) {
+        let answered = response.extensions().get::<Answered>();
+        let code = answered.and_then(|answered| answered.code).unwrap_or_else(|| grpc_code(response));
+        span::finish(span, code);
+        match answered {
+            Some(answered) => {
+                span::rename(span, Rpc::from_path(&answered.method));
+                self.metrics.observe(&answered.method, code, took);
+            }
+            None if plain => {}
+            None => self.metrics.observe(path, code, took),
+        }
     }
 
     /// Everything that can refuse a call before its handler sees it.
@@ -195,7 +228,7 @@ impl Inbound {
         routes: BoxGrpcService,
         request: http::Request<Body>,
         permit: OwnedSemaphorePermit,
-        plain: bool,
+        marks: &Marks,
     ) -> http::Response<Body> {
         let outcome = AssertUnwindSafe(routes.oneshot(request)).catch_unwind().await;
         drop(permit);
@@ -204,7 +237,7 @@ impl Inbound {
             Ok(Err(never)) => match never {},
             Err(_panic) => {
                 let why = format!("a handler of {} panicked", self.service);
-                refuse(Fault::new(FaultKind::Internal, "RUN-0013", why), plain)
+                marks.refuse(Fault::new(FaultKind::Internal, "RUN-0013", why))
             }
         }
     }
@@ -215,23 +248,41 @@ fn is_grpc(request: &http::Request<Body>) -> bool {
     content_type.is_some_and(|text| text.starts_with("application/grpc"))
 }
 
-/// A refusal in the form its caller reads: a status, or a problem document
-/// (RFC 9457) for plain HTTP at the door.
-fn refuse(fault: Fault, plain: bool) -> http::Response<Body> {
-    if !plain {
-        return status(fault).into_http();
+/// What a refusal before the handler needs to know of a call.
+struct Marks {
+    /// Plain HTTP at the door.
+    plain: bool,
+    request_id: String,
+}
+
+impl Marks {
+    fn of(request: &http::Request<Body>, plain: bool) -> Self {
+        let request_id = text(request, REQUEST_ID).filter(|id| is_id(id)).unwrap_or_else(new_id);
+        Self { plain, request_id }
     }
-    let code = http_status(fault.kind);
-    let status = status(fault);
-    let problem = serde_json::json!({
-        "type": "about:blank", "title": code.canonical_reason(), "status": code.as_u16(), "detail": status.message(),
-    });
-    let mut response = http::Response::new(Body::new(http_body_util::Full::from(problem.to_string())));
-    *response.status_mut() = code;
-    let media_type = http::HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, media_type);
-    response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
-    response
+
+    /// A refusal in the form its caller reads: a status, or a problem document
+    /// (RFC 9457) for plain HTTP at the door; with the request id in both.
+    fn refuse(&self, fault: Fault) -> http::Response<Body> {
+        let status = status(fault);
+        let mut response = if self.plain { self.problem(&status) } else { status.into_http() };
+        if let Ok(id) = http::HeaderValue::from_str(&self.request_id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
+    }
+
+    fn problem(&self, status: &tonic::Status) -> http::Response<Body> {
+        let fault = fault_of(status);
+        let trace_id = span::current().map(|trace| trace.trace_id_hex()).unwrap_or_default();
+        let http = http_status(fault.kind);
+        let problem = Problem::new(&fault, http, &self.request_id, &trace_id);
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = http::Response::new(Body::new(http_body_util::Full::from(body)));
+        *response.headers_mut() = problem.headers();
+        *response.status_mut() = http;
+        response
+    }
 }
 
 fn from_outside(request: &http::Request<Body>) -> bool {
@@ -243,7 +294,7 @@ fn text(request: &http::Request<Body>, name: &str) -> Option<String> {
 }
 
 /// The status of an answer that failed before its first message, else OK.
-fn grpc_code(response: &http::Response<Body>) -> i32 {
+pub(crate) fn grpc_code(response: &http::Response<Body>) -> i32 {
     let code = response.headers().get("grpc-status").and_then(|v| v.to_str().ok());
     code.and_then(|text| text.parse().ok()).unwrap_or(0)
 }

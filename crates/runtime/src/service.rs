@@ -5,7 +5,7 @@ use crate::edges::edges;
 use crate::faults::Faults;
 use crate::idempotency::{self, Once};
 use crate::identity::Minter;
-use crate::metrics::CacheMetrics;
+use crate::metrics::{CacheMetrics, StoreMetrics};
 use crate::monitoring::{DeadLetters, Monitor};
 use crate::peers::Peers;
 use crate::relay::{Outbox, Relay};
@@ -93,6 +93,7 @@ pub struct Setup {
     pub(crate) relayed: bool,
     /// Methods whose answers are kept for calls that come again.
     pub(crate) once: Option<Once>,
+    pub(crate) outboxes: crate::relay::Gauges,
 }
 
 impl Setup {
@@ -104,7 +105,7 @@ impl Setup {
     /// When the store cannot be opened or migrated.
     pub async fn database(&mut self, migrations: &[Migration]) -> anyhow::Result<Db> {
         let db = self.database_without_relay(migrations).await?;
-        self.relay(Arc::new(db.clone()));
+        self.relay("table", Arc::new(db.clone()));
         self.relayed = true;
         Ok(db)
     }
@@ -125,17 +126,22 @@ impl Setup {
         let db = Db::open(&config, &schema, migrations)
             .await
             .with_context(|| format!("the store of {} cannot be opened", self.service))?;
+        StoreMetrics::register(&self.registry, db.clone()).context("the store cannot be measured")?;
         self.monitor.add_store(db.clone());
         Ok(db)
     }
 
-    /// Relays an outbox to the audit log, in order, until the process stops.
-    pub fn relay(&mut self, outbox: Arc<dyn Outbox>) {
+    /// Relays an outbox to the audit log, in order, until the process stops. `name`
+    /// is its label in metrics.
+    pub fn relay(&mut self, name: &'static str, outbox: Arc<dyn Outbox>) {
         let relay = Relay {
             service: self.service,
             outbox,
             audit: self.peers.client(self.service, "audit-aggregator"),
             minter: self.minter.clone(),
+            clock: self.clock.clone(),
+            name,
+            gauges: self.outboxes.clone(),
         };
         let relay: Task = Box::pin(relay.run(self.stop.clone()));
         self.tasks.push(("audit relay", relay));

@@ -28,7 +28,7 @@ struct Inner {
     done: watch::Receiver<bool>,
 }
 
-/// What the writer has done so far.
+/// What a store has done so far, and how busy it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
     /// Operations that were stored.
@@ -41,6 +41,12 @@ pub struct Stats {
     pub keyed: u64,
     /// Those of them that got the answer of an earlier one.
     pub repeated: u64,
+    /// Operations that may wait; more are refused.
+    pub waiting_most: usize,
+    /// Read-only connections in use now.
+    pub readers_busy: usize,
+    /// Read-only connections that are allowed.
+    pub readers_most: usize,
 }
 
 impl Db {
@@ -156,7 +162,7 @@ impl Db {
         Arc::clone(&self.0.shared.appended)
     }
 
-    /// What the writer has done so far.
+    /// What the store has done so far, and how busy it is.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
@@ -165,6 +171,9 @@ impl Db {
             waiting: self.0.queue.max_capacity() - self.0.queue.capacity(),
             keyed: self.0.shared.keyed.load(Ordering::Relaxed),
             repeated: self.0.shared.repeated.load(Ordering::Relaxed),
+            waiting_most: self.0.queue.max_capacity(),
+            readers_busy: self.0.readers.busy(),
+            readers_most: self.0.readers.most(),
         }
     }
 

@@ -21,14 +21,19 @@ pub(crate) struct Readers {
 struct Pool {
     connector: Connector,
     slots: Arc<Semaphore>,
+    most: usize,
     idle: Mutex<Vec<Conn>>,
     limit: Duration,
 }
 
 impl Readers {
     pub(crate) fn new(connector: Connector, most: u32, acquire_timeout: Duration, limit: Duration) -> Self {
-        let slots = Arc::new(Semaphore::new(most as usize));
-        Self { pool: Arc::new(Pool { connector, slots, idle: Mutex::default(), limit }), acquire_timeout }
+        let most = most as usize;
+        let slots = Arc::new(Semaphore::new(most));
+        Self {
+            pool: Arc::new(Pool { connector, slots, most, idle: Mutex::default(), limit }),
+            acquire_timeout,
+        }
     }
 
     pub(crate) async fn query(&self, sql: &str, args: Vec<Value>, wanted: Wanted) -> Result<Vec<Row>, Error> {
@@ -37,6 +42,16 @@ impl Readers {
             Backend::Postgres => self.pool.query(sql, &args, wanted).await,
             Backend::Sqlite => self.apart(slot, sql, args, wanted).await,
         }
+    }
+
+    /// Connections that are allowed.
+    pub(crate) fn most(&self) -> usize {
+        self.pool.most
+    }
+
+    /// Connections whose queries run now.
+    pub(crate) fn busy(&self) -> usize {
+        self.pool.most.saturating_sub(self.pool.slots.available_permits())
     }
 
     async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {

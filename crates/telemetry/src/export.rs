@@ -99,7 +99,9 @@ pub(crate) fn start(config: &TelemetryConfig, url: &str) -> Result<Exporter, Err
     let exporter = RoutedExporter::new(&config.service, channel, timeout)?;
     let batch = BatchConfigBuilder::default().with_scheduled_delay(Duration::from_secs(1)).build();
     let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batch).build();
+    crate::span::set_ratio(config.sample_ratio);
     let provider = SdkTracerProvider::builder()
+        .with_id_generator(crate::span::Ids::default())
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio))))
         .with_resource(resource(&config.service))
         .with_span_processor(OwnerProcessor::default())

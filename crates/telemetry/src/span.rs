@@ -5,6 +5,11 @@
 //! one, the trace context lives in the span itself, so that log lines and
 //! outgoing requests carry it all the same.
 
+mod work;
+
+pub(crate) use work::{Ids, set_ratio};
+pub use work::{begins, failed, step};
+
 use crate::TraceContext;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use std::str::FromStr as _;
@@ -15,7 +20,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan as _;
 
 /// A gRPC method, from its HTTP/2 path `/package.Service/Method`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rpc<'a> {
     /// The full name of the gRPC service.
     pub service: &'a str,
@@ -35,17 +40,21 @@ impl<'a> Rpc<'a> {
 /// The span of a call this process answers as `service`, part of the caller's
 /// trace or the beginning of one. Fields `tenant`, `case` and `execution` can be
 /// recorded later, [`finish`] records the status.
+///
+/// A call that is no RPC yet has an empty [`Rpc`]; [`rename`] tells it later.
 #[must_use]
 pub fn server(service: &str, rpc: Rpc<'_>, caller: Option<&TraceContext>, request_id: &str) -> Span {
+    let told = !rpc.service.is_empty();
+    let name = if told { format!("{}/{}", rpc.service, rpc.method) } else { "http".to_owned() };
     let span = tracing::info_span!(
         target: "probity::rpc",
         "rpc",
-        "otel.name" = format_args!("{}/{}", rpc.service, rpc.method),
+        "otel.name" = name,
         "otel.kind" = "server",
         "otel.status_code" = Empty,
         "rpc.system" = "grpc",
-        "rpc.service" = rpc.service,
-        "rpc.method" = rpc.method,
+        "rpc.service" = told.then_some(rpc.service),
+        "rpc.method" = told.then_some(rpc.method),
         "rpc.grpc.status_code" = Empty,
         service,
         request_id,
@@ -98,6 +107,15 @@ pub fn work(service: &str, name: &'static str, caller: Option<&TraceContext>) ->
     );
     begin(&span, caller);
     span
+}
+
+/// Says which method a call turned out to be for: a REST path tells only once it is
+/// routed, and a span that is named after it would carry ids in its name.
+pub fn rename(span: &Span, rpc: Rpc<'_>) {
+    // The name of a span that has begun is no field any more.
+    span.context().span().update_name(format!("{}/{}", rpc.service, rpc.method));
+    span.record("rpc.service", rpc.service);
+    span.record("rpc.method", rpc.method);
 }
 
 /// Records how a call ended, by its gRPC status code.

@@ -80,6 +80,9 @@ fn each_service_of_a_process_has_its_spans_and_none_is_lost_at_the_end() {
         drop(span::server("spam-detection", Rpc::from_path("/s.S/Answer"), Some(&sent), "r1"));
     });
     drop(outer);
+    let rest = span::server("gateway", Rpc::default(), Some(&caller), "r3");
+    span::rename(&rest, Rpc::from_path("/o.O/GetCase"));
+    drop(rest);
     let unsampled = TraceContext { sampled: false, ..TraceContext::root(false) };
     drop(span::server("orchestrator", Rpc::from_path("/o.O/NotSampled"), Some(&unsampled), "r2"));
     drop(span::work("intake", "sweep", None));
@@ -88,7 +91,10 @@ fn each_service_of_a_process_has_its_spans_and_none_is_lost_at_the_end() {
 
     let spans = received(&requests);
     let names: Vec<_> = spans.keys().map(String::as_str).collect();
-    assert_eq!(names, ["o.O/Open", "ownerless", "plain", "s.S/Answer", "s.S/Classify", "sweep"]);
+    assert_eq!(
+        names,
+        ["o.O/GetCase", "o.O/Open", "ownerless", "plain", "s.S/Answer", "s.S/Classify", "sweep"]
+    );
     let check = |name: &str, service: &str, in_trace: bool| {
         let (got, trace) = &spans[name];
         assert_eq!(got, service, "{name}");

@@ -20,6 +20,7 @@ mod error;
 mod investigate;
 mod metrics;
 mod screening;
+mod standing;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -77,6 +78,8 @@ impl Service for AntiCorruption {
             setup.clock(),
             metrics.clone(),
         );
+        let (counted, measured) = (store.clone(), metrics.clone());
+        setup.spawn("dispositions", |stop| standing::watch(counted, measured, stop));
         Ok(Self(Api::new(store, investigator, screening, config, setup.clock(), metrics)))
     }
 

@@ -1,9 +1,12 @@
 //! Every metric of the service.
 
 use crate::convert;
-use crate::domain::rates::Said;
+use crate::domain::rates::{Rates, Said};
 use crate::domain::{Kind, Outcome, rules};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use probity_types::Micros;
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use std::time::Duration;
 
 /// The metrics, registered once. Clones count into the same ones.
@@ -15,8 +18,11 @@ pub(crate) struct Metrics {
     duration: Histogram,
     screened: IntCounterVec,
     entries: IntGauge,
+    oldest: IntGauge,
     imports_refused: IntCounter,
     disposed: IntCounterVec,
+    wrong: GaugeVec,
+    told: IntGaugeVec,
 }
 
 impl Metrics {
@@ -51,6 +57,10 @@ impl Metrics {
                 &["outcome"],
             )?,
             entries: IntGauge::new("anticorruption_watchlist_entries", "Entries of all loaded watchlists.")?,
+            oldest: IntGauge::new(
+                "anticorruption_watchlist_loaded_timestamp_seconds",
+                "When the watchlist that is loaded longest was imported, in seconds since 1970; 0 without one.",
+            )?,
             imports_refused: IntCounter::new(
                 "anticorruption_watchlist_imports_refused_total",
                 "Watchlists that were refused because they could not be trusted.",
@@ -60,14 +70,31 @@ impl Metrics {
                 "What people said of findings, corrections among it, by rule, kind of case and disposition.",
                 &["rule", "kind", "disposition"],
             )?,
+            wrong: GaugeVec::new(
+                Opts::new(
+                    "probity_findings_false_positive_ratio",
+                    "Share of wrong flags among those of which people could tell, by rule, over all tenants.",
+                ),
+                &["rule"],
+            )?,
+            told: IntGaugeVec::new(
+                Opts::new(
+                    "probity_findings_dispositions",
+                    "What people say of findings now, by rule and disposition, over all tenants.",
+                ),
+                &["rule", "disposition"],
+            )?,
         };
         registry.register(Box::new(metrics.disposed.clone()))?;
+        registry.register(Box::new(metrics.wrong.clone()))?;
+        registry.register(Box::new(metrics.told.clone()))?;
         registry.register(Box::new(metrics.investigations.clone()))?;
         registry.register(Box::new(metrics.findings.clone()))?;
         registry.register(Box::new(metrics.items.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.screened.clone()))?;
         registry.register(Box::new(metrics.entries.clone()))?;
+        registry.register(Box::new(metrics.oldest.clone()))?;
         registry.register(Box::new(metrics.imports_refused.clone()))?;
         Ok(metrics)
     }
@@ -94,9 +121,10 @@ impl Metrics {
         self.screened.with_label_values(&[outcome]).inc();
     }
 
-    /// How many entries are loaded now.
-    pub(crate) fn loaded(&self, entries: usize) {
+    /// How many entries are loaded now, and when the oldest of their lists was imported.
+    pub(crate) fn loaded(&self, entries: usize, oldest: Option<Micros>) {
         self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.oldest.set(oldest.map_or(0, |at| at.0 / 1_000_000));
     }
 
     /// A person said something new of a finding. What is no rule of ours any more has
@@ -110,6 +138,25 @@ impl Metrics {
         };
         let (rule, kind) = rules::find(rule).map_or(("other", "other"), |rule| (rule.id, rule.kind.as_str()));
         self.disposed.with_label_values(&[rule, kind, disposition]).inc();
+    }
+
+    /// What people say of findings now.
+    pub(crate) fn rates(&self, rates: &Rates) {
+        for (rule, tally) in &rates.rules {
+            let said = [
+                ("confirmed", tally.confirmed),
+                ("false_positive", tally.false_positives),
+                ("inconclusive", tally.inconclusive),
+            ];
+            for (disposition, count) in said {
+                self.told.with_label_values(&[rule.as_str(), disposition]).set(count);
+            }
+            match tally.rate() {
+                Some(rate) => self.wrong.with_label_values(&[rule]).set(rate),
+                // Corrected since: nothing can be told any more.
+                None => drop(self.wrong.remove_label_values(&[rule])),
+            }
+        }
     }
 
     /// A watchlist was refused.

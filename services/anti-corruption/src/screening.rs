@@ -129,7 +129,8 @@ impl Screening {
     fn swap_in(&self, tenant: &str, loaded: Loaded) {
         let mut all = self.loaded.write();
         all.insert(tenant.to_owned(), loaded);
-        self.metrics.loaded(all.values().map(|loaded| loaded.index.entries()).sum());
+        let oldest = all.values().flat_map(|loaded| &loaded.lists).map(|list| list.loaded).min();
+        self.metrics.loaded(all.values().map(|loaded| loaded.index.entries()).sum(), oldest);
     }
 
     /// Counts a name that was screened.

@@ -17,8 +17,9 @@ mod stream;
 mod upload;
 mod web;
 
+pub(crate) use admission::CallerAddress;
 pub(crate) use backends::Backends;
-pub(crate) use refusal::title;
+pub(crate) use rating::network;
 pub(crate) use web::is_origin;
 
 use crate::config::Config;
@@ -36,7 +37,7 @@ use futures::FutureExt as _;
 use http::HeaderMap;
 use probity_proto::BoxGrpcService;
 use probity_runtime::denials::Denials;
-use probity_runtime::{Minter, Setup};
+use probity_runtime::{Answered, Minter, Setup};
 use refusal::Refusal;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -113,12 +114,16 @@ impl Door {
         };
         let outcome = AssertUnwindSafe(call).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| Err(Error::Panicked(arrival.route.clone()).into()));
+        let code = outcome.as_ref().err().map(Refusal::code);
         let mut response = outcome.unwrap_or_else(|refusal: Refusal| match form {
             Form::Rest => refusal.rest(&arrival),
             Form::Grpc => refusal.grpc(),
         });
         arrival.echo(response.headers_mut());
         self.metrics.http.observe(&arrival.route, response.status().as_u16(), started.elapsed());
+        if arrival.is_routed() {
+            response.extensions_mut().insert(Answered { method: arrival.route, code });
+        }
         response
     }
 

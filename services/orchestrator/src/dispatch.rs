@@ -8,6 +8,7 @@ mod places;
 
 pub(crate) use places::{FREE_PLACES, limited};
 
+use crate::blobs::Blobs;
 use crate::catalog::{Contracts, Method};
 use crate::config::Config;
 use crate::domain::standalone::Standalone;
@@ -21,6 +22,7 @@ use probity_resilience::Criticality;
 use probity_resilience::Deadline;
 use probity_runtime::edges::edges;
 use probity_runtime::{Caller, Minter, Setup, fault_of};
+use probity_telemetry::span;
 use probity_types::id::ExecutionId;
 use probity_types::{Ctx, Fault, Micros, Role, Roles};
 use serde_json::Value as Json;
@@ -28,6 +30,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::client::Grpc;
+use tracing::{Instrument as _, Span};
 
 /// Largest message of a step in either direction.
 const MAX_MESSAGE: usize = 4 << 20;
@@ -122,11 +125,19 @@ impl Task {
     }
 }
 
+/// What calls pass on their way out and back.
+pub(crate) struct Calls {
+    pub(crate) blobs: Blobs,
+    pub(crate) gate: Gate,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 /// Makes calls.
 pub(crate) struct Dispatcher {
     contracts: Arc<Contracts>,
     peers: HashMap<&'static str, BoxGrpcService>,
     minter: Arc<Minter>,
+    blobs: Blobs,
     gate: Gate,
     rules: places::Rules,
     waiting: places::Waiting,
@@ -139,6 +150,10 @@ pub(crate) struct Call {
     pub(crate) owner: String,
     pub(crate) owner_roles: Roles,
     pub(crate) request_id: String,
+    /// The trace of the request that started the execution, 32 hex digits or empty.
+    pub(crate) trace_id: String,
+    /// The id of its step in the definition.
+    pub(crate) step: String,
     pub(crate) method: String,
     pub(crate) priority: u8,
     pub(crate) input: Arc<Json>,
@@ -149,18 +164,22 @@ pub(crate) struct Call {
     pub(crate) limit: Option<Wish>,
 }
 
+impl Call {
+    /// The span of this attempt, in the trace of the execution.
+    fn span(&self) -> Span {
+        let OrderId { execution, step, item, attempt, compensation } = self.order;
+        let key = format!("{execution}/{step}/{item:?}/{compensation}");
+        span::step("orchestrator", &self.step, &self.trace_id, &key, attempt)
+    }
+}
+
 impl Dispatcher {
-    pub(crate) fn new(
-        setup: &Setup,
-        contracts: Arc<Contracts>,
-        metrics: Arc<Metrics>,
-        gate: Gate,
-        config: &Config,
-    ) -> Arc<Self> {
+    pub(crate) fn new(setup: &Setup, contracts: Arc<Contracts>, calls: Calls, config: &Config) -> Arc<Self> {
+        let Calls { blobs, gate, metrics } = calls;
         let own = edges().edges.iter().filter(|e| e.from == "orchestrator");
         let peers = own.map(|e| (e.to.as_str(), setup.peer(&e.to))).collect();
         let (rules, waiting) = (places::Rules::new(config), places::Waiting::default());
-        Arc::new(Self { contracts, peers, minter: setup.minter(), gate, rules, waiting, metrics })
+        Arc::new(Self { contracts, peers, minter: setup.minter(), blobs, gate, rules, waiting, metrics })
     }
 
     /// Makes the call. Waits for its places first; the time allowed starts after
@@ -171,7 +190,12 @@ impl Dispatcher {
             Err(failure) => return Finished { order: call.order, result: Err(failure) },
         };
         self.metrics.calls.inc();
-        let result = self.attempt(&call).await;
+        let span = call.span();
+        let result = self.attempt(&call).instrument(span.clone()).await;
+        let result = self.blobs.answered(&call.tenant, result).await;
+        if let Err(failure) = &result {
+            span::failed(&span, &failure.code);
+        }
         self.metrics.calls.dec();
         let outcome = match &result {
             Ok(_) => "ok",
@@ -206,7 +230,7 @@ impl Dispatcher {
             actor: call.owner.clone(),
             roles: Roles::new(call.owner_roles.iter().chain([Role::Service])),
             request_id: call.request_id.clone(),
-            trace_id: String::new(),
+            trace_id: call.trace_id.clone(),
         };
         let token = self.minter.mint(&ctx)?;
         // A step is tried again by itself; people who wait come first.

@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod api;
+mod blobs;
 mod catalog;
 mod config;
 mod convert;
@@ -36,8 +37,9 @@ pub use config::Config;
 pub use definitions::SHIPPED;
 
 use api::{Cases, DeadLetters, Executions, Forward, Remediation, Schedules, Tasks, Workers, Workflows};
+use blobs::Blobs;
 use definitions::Definitions;
-use dispatch::Dispatcher;
+use dispatch::{Calls, Dispatcher};
 use gate::Gate;
 use lane::{Handle, Lane, Parts};
 use letters::Keeper;
@@ -90,7 +92,11 @@ impl Service for Orchestrator {
         let clock = setup.clock();
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let gate = Gate::new(clock.clone());
-        let dispatcher = Dispatcher::new(setup, contracts.clone(), metrics.clone(), gate.clone(), &config);
+        let blobs = Blobs::new(setup, store.clone());
+        let keeping = blobs.clone();
+        setup.spawn("blobs", |stop| keeping.keep(stop));
+        let calls = Calls { blobs: blobs.clone(), gate: gate.clone(), metrics: metrics.clone() };
+        let dispatcher = Dispatcher::new(setup, contracts.clone(), calls, &config);
         let board = Board::new(clock.clone(), metrics.clone(), shared_queue(&config)?);
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         let runnable = Runnable::new(clock.clone(), Duration::from_millis(config.degraded_after_ms));
@@ -110,7 +116,8 @@ impl Service for Orchestrator {
         };
         let lane = Lane::new(&config, parts);
         let handle = lane.handle();
-        setup.relay(Arc::new(JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent())));
+        let journal = JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent());
+        setup.relay("journal", Arc::new(journal));
         setup.spawn("lane", |stop| lane.run(stop));
         board.configure(store.queues().await?);
         keep_tasks(setup, &board, &handle, &store);
@@ -127,6 +134,7 @@ impl Service for Orchestrator {
             definitions.clone(),
             clock.clone(),
             forward.clone(),
+            blobs.clone(),
         );
         Ok(Self {
             cases: Cases::new(store.clone(), views, handle.clone(), definitions.clone(), forward.clone()),
@@ -146,8 +154,9 @@ impl Service for Orchestrator {
                 board.clone(),
                 clock.clone(),
                 forward.clone(),
+                blobs.clone(),
             ),
-            workers: Workers::new(handle.clone(), board, forward.clone()),
+            workers: Workers::new(handle.clone(), board, forward.clone(), blobs),
             workflows: Workflows::new(store.clone(), handle, definitions, clock.clone(), forward),
             remediation: Remediation::new(store, clock),
         })

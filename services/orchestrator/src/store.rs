@@ -2,8 +2,10 @@
 //! lease of the lane.
 
 mod actions;
+mod blobs;
 mod commit;
 mod dead_letters;
+mod lines;
 mod list;
 mod listing;
 mod outbox;
@@ -14,8 +16,10 @@ mod schedules;
 mod tasks;
 
 pub(crate) use actions::Change;
+pub(crate) use blobs::Named;
 pub(crate) use commit::{Batch, Opened, Opening, Place};
 pub(crate) use dead_letters::{Letter, LetterId, Open as OpenLetters, Review, schema as letter_schema};
+pub(crate) use lines::LineRow;
 pub(crate) use list::GroupBy;
 pub(crate) use listing::{Asked, Listing, predicate};
 pub(crate) use outbox::{JournalOutbox, Recent};
@@ -43,6 +47,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "dead_letters", sql: include_str!("../migrations/0002_dead_letters.sql") },
     Migration { version: 3, name: "tasks", sql: include_str!("../migrations/0003_tasks.sql") },
     Migration { version: 4, name: "schedules", sql: include_str!("../migrations/0004_schedules.sql") },
+    Migration { version: 5, name: "blobs", sql: include_str!("../migrations/0005_blobs.sql") },
+    Migration { version: 6, name: "lines", sql: include_str!("../migrations/0006_lines.sql") },
 ];
 
 const JOURNAL: &str = "execution, tenant, first_fact, time_us, actor, request_id, trace_id, facts";

@@ -1,7 +1,11 @@
 //! The command line: every command, flag and environment variable.
 
 pub mod flows;
+pub mod identity;
+pub mod operate;
 pub mod trials;
+
+pub use operate::{RolloutArgs, SeedArgs, SlowArgs, TraceArgs, TraceCommand};
 
 use crate::kind::Kind;
 use crate::split::Form;
@@ -35,6 +39,14 @@ pub enum Command {
     Case(Group<CaseCommand>),
     /// Prove and check what is in the log.
     Audit(Group<AuditCommand>),
+    /// Begin a session; its tokens are kept for the other commands.
+    Login(identity::LoginArgs),
+    /// End the session.
+    Logout(identity::LogoutArgs),
+    /// Look after the accounts of people and programs.
+    User(Group<identity::UserCommand>),
+    /// Look after the keys that sign tokens.
+    Key(Group<identity::KeyCommand>),
     /// Issue tokens.
     Token(Group<TokenCommand>),
     /// Check, try, look at and register workflow definitions.
@@ -54,6 +66,12 @@ pub enum Command {
     Watchlist(Group<WatchlistCommand>),
     /// Make sample files with known findings in them.
     Samples(SamplesArgs),
+    /// Open demonstration cases on any platform.
+    Seed(SeedArgs),
+    /// Give a canary more of the calls step by step, or take them back.
+    Rollout(RolloutArgs),
+    /// Ask Jaeger what is slow and what fails.
+    Trace(TraceArgs),
 }
 
 /// A group of commands that talk to a platform.
@@ -74,12 +92,21 @@ pub struct Connect {
     /// Address of the gateway.
     #[arg(long, global = true, env = "PROBITY_SERVER", default_value = "http://127.0.0.1:8080")]
     pub server: String,
+    /// Name of the platform where its address has another one: what an ingress
+    /// that tells hosts apart knows it by.
+    #[arg(long, global = true, env = "PROBITY_AUTHORITY", value_name = "NAME")]
+    pub authority: Option<String>,
     /// Bearer token; safer in a file or in the environment.
     #[arg(long, global = true, env = "PROBITY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// File with the bearer token.
-    #[arg(long, global = true, env = "PROBITY_TOKEN_FILE", default_value = "data/token")]
-    pub token_file: PathBuf,
+    /// File with the bearer token; without it the session of `probity login`, then
+    /// data/token.
+    #[arg(long, global = true, env = "PROBITY_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// File of the sessions of `probity login`; probity/sessions.json in the folder
+    /// for configuration without it.
+    #[arg(long, global = true, env = "PROBITY_SESSION_FILE")]
+    pub session_file: Option<PathBuf>,
     /// How long to go on trying when the platform does not answer.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
     pub retry_for: u64,
@@ -256,6 +283,32 @@ pub enum CaseCommand {
         /// Why.
         #[arg(long)]
         note: Option<String>,
+    },
+    /// List the red flags of a case, and what people made of them.
+    Findings {
+        /// The case, with or without `cases/`.
+        id: String,
+    },
+    /// Say what you made of red flags of a case; it counts towards the
+    /// false-positive rate of their rules.
+    Dispose {
+        /// The case, with or without `cases/`.
+        id: String,
+        /// The findings, with or without `findings/`.
+        #[arg(required = true, value_name = "FINDING")]
+        findings: Vec<String>,
+        /// What you made of them.
+        #[arg(long, value_enum)]
+        disposition: Disposition,
+        /// Why.
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Say how often the flags of each rule were wrong, as people said.
+    Rates {
+        /// How far back; 30 days when not said.
+        #[arg(long, value_name = "TIME", value_parser = crate::values::seconds)]
+        window: Option<i64>,
     },
     /// Cancel a case; what was done is taken back.
     Cancel {

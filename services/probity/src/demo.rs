@@ -60,7 +60,7 @@ pub(crate) async fn run(args: DemoArgs, out: Output) -> Result<(), Failure> {
 
 /// Opens the samples, follows them to where they stay, and proves one.
 async fn show(client: &Client, data: &Path, args: &DemoArgs, out: Output) -> Result<Vec<Case>, Failure> {
-    let opened = open_all(client).await?;
+    let opened = open_set(client, SEED).await?;
     out.line(format_args!("opened {} cases from {}", opened.len(), data.join("samples").display()))?;
     let within = args.exit.then(|| Duration::from_secs(args.within));
     let cases = follow(client, opened, within, out).await?;
@@ -72,26 +72,29 @@ async fn show(client: &Client, data: &Path, args: &DemoArgs, out: Output) -> Res
 }
 
 /// A sample and the case that was opened for it.
-struct Opened {
-    item: Item,
-    case: Case,
+pub(crate) struct Opened {
+    /// What it was opened for.
+    pub(crate) item: Item,
+    /// As it stands.
+    pub(crate) case: Case,
 }
 
-async fn open_all(client: &Client) -> Result<Vec<Opened>, Failure> {
-    let items: Vec<_> = Set::new(SEED, Sizes::default()).items().collect();
+/// Opens the cases of a set, or finds those that were opened before.
+pub(crate) async fn open_set(client: &Client, seed: u64) -> Result<Vec<Opened>, Failure> {
+    let items: Vec<_> = Set::new(seed, Sizes::default()).items().collect();
     let open = |item: Item| async move {
-        let case = open_case(client, &wish(&item), &document(&item)).await?;
+        let case = open_case(client, &wish(seed, &item), &document(&item)).await?;
         Ok::<_, Failure>(Opened { item, case })
     };
     stream::iter(items).map(open).buffered(JOBS).try_collect().await
 }
 
-fn wish(item: &Item) -> Wish {
+fn wish(seed: u64, item: &Item) -> Wish {
     Wish {
         kind: item.kind(),
         subject: item.subject().to_owned(),
         definition: String::new(),
-        key: format!("demo-{SEED}-{}", item.filename()),
+        key: format!("demo-{seed}-{}", item.filename()),
     }
 }
 
@@ -137,7 +140,7 @@ async fn follow(
 }
 
 /// True when nothing more happens to the case by itself.
-fn is_settled(case: &Case) -> bool {
+pub(crate) fn is_settled(case: &Case) -> bool {
     is_final(case) || case.waiting.is_some()
 }
 
@@ -225,7 +228,8 @@ mod tests {
 
     #[test]
     fn keys_are_fixed_and_distinct() {
-        let keys: Vec<_> = Set::new(SEED, Sizes::default()).items().map(|item| wish(&item).key).collect();
+        let keys: Vec<_> =
+            Set::new(SEED, Sizes::default()).items().map(|item| wish(SEED, &item).key).collect();
         assert!(keys.len() >= 12 && keys.len() <= 16, "{}", keys.len());
         assert_eq!(keys[0], format!("demo-{SEED}-tender-001.json"));
         let distinct: std::collections::HashSet<_> = keys.iter().collect();

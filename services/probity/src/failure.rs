@@ -123,7 +123,7 @@ impl CallFailure {
 const OUR_OWN: &str = "RUN-0001";
 
 /// The name of a gRPC status as the specification writes it: `NOT_FOUND`.
-fn grpc_name(code: tonic::Code) -> String {
+pub(crate) fn grpc_name(code: tonic::Code) -> String {
     let mut name = String::new();
     for letter in format!("{code:?}").chars() {
         if letter.is_ascii_uppercase() && !name.is_empty() {
@@ -137,7 +137,7 @@ fn grpc_name(code: tonic::Code) -> String {
 fn advice(kind: FaultKind, server: &str) -> Option<String> {
     Some(match kind {
         FaultKind::Unauthenticated => {
-            "give a valid token with --token-file; `probity dev` writes one to DIR/token".to_owned()
+            "log in with `probity login`, or give a valid token with --token-file; `probity dev` writes one to DIR/token".to_owned()
         }
         FaultKind::Denied => {
             "ask for a token with a role that may do this (`probity token issue`)".to_owned()

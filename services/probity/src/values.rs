@@ -1,5 +1,7 @@
 //! Values as people type them: durations, resource names, tokens.
 
+use std::time::Duration;
+
 /// Seconds from `90`, `90s`, `30m`, `8h` or `7d`.
 pub(crate) fn seconds(text: &str) -> Result<i64, String> {
     let wrong = || format!("{text:?} is no duration such as 90s, 30m, 8h or 7d");
@@ -14,6 +16,15 @@ pub(crate) fn seconds(text: &str) -> Result<i64, String> {
         _ => return Err(wrong()),
     };
     number.checked_mul(scale).filter(|seconds| *seconds > 0).ok_or_else(wrong)
+}
+
+/// Times from `250ms`, or as [`seconds`].
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    if let Some(number) = text.strip_suffix("ms") {
+        let wrong = || format!("{text:?} is no time such as 250ms or 2s");
+        return number.parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis).ok_or_else(wrong);
+    }
+    seconds(text).map(|seconds| Duration::from_secs(seconds.unsigned_abs()))
 }
 
 /// Seconds as the API has them.
@@ -73,6 +84,18 @@ mod tests {
         check("h", None);
         check("99999999999999999d", None);
         check("", None);
+    }
+
+    #[test]
+    fn times_may_be_shorter_than_a_second() {
+        let check = |text: &str, expect: Option<u64>| {
+            assert_eq!(time(text).ok(), expect.map(Duration::from_millis), "{text}");
+        };
+        check("250ms", Some(250));
+        check("2s", Some(2_000));
+        check("1m", Some(60_000));
+        check("0ms", None);
+        check("ms", None);
     }
 
     #[test]

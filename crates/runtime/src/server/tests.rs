@@ -59,3 +59,30 @@ async fn what_is_more_than_sensible_is_refused_before_it_is_work() {
     }
     assert!(Refusal::of(&call().await.unwrap().unwrap()).is_none(), "the seats are given back");
 }
+
+#[tokio::test]
+async fn a_refusal_before_the_handler_is_like_any_other_on_both_doors() {
+    let registry = Registry::new();
+    let server = ServerConfig { max_in_flight: 0, ..ServerConfig::default() };
+    let performance = Performance::new(performance::Config::default(), Observed::default()).unwrap();
+    let metrics = RpcMetrics::server(&registry, std::iter::empty()).unwrap();
+    let inbound = Inbound::new("gateway", None, metrics, &server, Shutdown::default(), (performance, None));
+    let door = inbound.wrap(Routes::from(axum::Router::new()));
+    let call = async |kind: &str, id: &str| {
+        let request =
+            http::Request::builder().uri("/v1/cases").header("content-type", kind).header(REQUEST_ID, id);
+        let response = door.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        (parts, body)
+    };
+    let (parts, body) = call("application/json", "req-1").await;
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((parts.status.as_u16(), &parts.headers["retry-after"]), (429, &http::HeaderValue::from(1)));
+    let fields = ["code", "reason", "request_id", "type"].map(|name| problem[name].as_str().unwrap());
+    assert_eq!(fields, ["RUN-0012", "OVERLOADED", "req-1", "urn:probity:error:RUN-0012"]);
+    let (parts, _) = call("application/grpc", "not an id").await;
+    assert_eq!(parts.headers["grpc-status"], "8");
+    assert!(parts.headers.contains_key("grpc-status-details-bin"));
+    assert!(is_id(parts.headers[REQUEST_ID].to_str().unwrap()), "{parts:?}");
+}

@@ -32,6 +32,12 @@
 {{- if and (not $vault) (not $v.postgresql.enabled) (not $v.database.existingSecret) -}}
   {{- include "probity.refuse" "no database: set database.existingSecret to a Secret whose key `url` is postgres://user:password@host:5432/database, or for a trial set postgresql.enabled=true" -}}
 {{- end -}}
+{{- if and $vault $v.backup.enabled -}}
+  {{- include "probity.refuse" "backup.enabled needs the address of the database in a Secret, and secrets.provider is vault: back up where the database is, or set secrets.provider=kubernetes" -}}
+{{- end -}}
+{{- if ne (empty $v.backup.remote) (empty $v.backup.remoteSecret) -}}
+  {{- include "probity.refuse" "backup.remote and backup.remoteSecret belong together: set both, the Secret with the key rclone.conf, or none" -}}
+{{- end -}}
 {{- if and $v.redis.enabled $v.redis.existingSecret -}}
   {{- include "probity.refuse" "redis.enabled is true and redis.existingSecret names another Redis: choose one of them" -}}
 {{- end -}}

@@ -23,11 +23,27 @@ const ANONYMOUS: &str = "anonymous";
 /// What each method asks of its caller.
 pub(super) struct Gates(HashMap<&'static str, Gate>);
 
+/// Where a call comes from, for the RPCs the gateway answers itself.
+#[derive(Debug, Clone)]
+pub(crate) struct CallerAddress(pub(crate) String);
+
 /// A caller who may pass.
 pub(super) struct Admitted {
     pub(super) ctx: Ctx,
     /// Absent for a public method called without a token.
     pub(super) principal: Option<Arc<Principal>>,
+    address: CallerAddress,
+}
+
+impl Admitted {
+    /// The caller, for the RPCs the gateway answers itself.
+    pub(super) fn mark(&self, extensions: &mut http::Extensions) {
+        extensions.insert(self.ctx.clone());
+        extensions.insert(self.address.clone());
+        if let Some(principal) = &self.principal {
+            extensions.insert(principal.clone());
+        }
+    }
 }
 
 impl Gates {
@@ -79,7 +95,7 @@ impl Door {
             request_id: arrival.request_id.clone(),
             trace_id: arrival.trace_id.clone(),
         };
-        Admitted { ctx, principal }
+        Admitted { ctx, principal, address: CallerAddress(arrival.address.clone()) }
     }
 
     fn denied(&self, path: &str, who: Option<&Principal>, error: &Error, arrival: &Arrival) {

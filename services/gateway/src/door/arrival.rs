@@ -3,7 +3,6 @@
 use super::rating;
 use super::refusal::Refusal;
 use crate::config::Config;
-use crate::domain::correlation::{is_id, new_id};
 use crate::domain::rates::Standing;
 use crate::error::Error;
 use axum::extract::Request;
@@ -13,6 +12,7 @@ use probity_resilience::deadline::{GRPC_TIMEOUT, parse_timeout};
 use probity_runtime::{IDEMPOTENCY_KEY, REQUEST_ID, RemoteAddr};
 use probity_telemetry::TraceContext;
 use probity_telemetry::trace::extract;
+use probity_types::correlation::{is_id, new_id};
 use std::time::Duration;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -84,6 +84,11 @@ impl Arrival {
         self.idempotency_key = key(headers)?;
         self.criticality = Criticality::of(headers);
         Ok(())
+    }
+
+    /// Whether it is known which RPC is asked for.
+    pub(super) fn is_routed(&self) -> bool {
+        self.route.starts_with('/')
     }
 
     /// Keeps the limit that is nearest to its end.

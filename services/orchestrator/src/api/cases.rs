@@ -17,12 +17,14 @@ use probity_proto::orchestrator::{
 };
 use probity_runtime::{Call, status};
 use probity_storage::idempotency::Scope;
+use probity_telemetry::span;
 use probity_types::Ctx;
 use probity_types::id::{CaseId, ExecutionId};
 use prost::Message as _;
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 /// The handlers.
 pub(crate) struct Cases {
@@ -188,7 +190,9 @@ fn scope(ctx: &Ctx, key: String, request: OpenCaseRequest) -> Scope {
 impl CaseService for Cases {
     async fn open_case(&self, request: Request<OpenCaseRequest>) -> Result<Response<Case>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        Ok(Response::new(self.open(&ctx, key, request.into_inner()).await.map_err(status)?))
+        let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
+        let case = self.open(&ctx, key, request.get_ref().clone()).instrument(begins).await;
+        self.forward.answer(&request, "/probity.orchestrator.v1.CaseService/OpenCase", case).await
     }
 
     async fn get_case(&self, request: Request<GetCaseRequest>) -> Result<Response<Case>, Status> {

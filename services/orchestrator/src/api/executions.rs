@@ -6,6 +6,7 @@ mod starts;
 
 use super::Forward;
 use super::history::{self, Events};
+use crate::blobs::Blobs;
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
@@ -15,10 +16,12 @@ use crate::views::Views;
 use probity_proto::orchestrator::execution_service_server::ExecutionService;
 use probity_proto::orchestrator::*;
 use probity_runtime::{Call, status};
+use probity_telemetry::span;
 use probity_types::id::ExecutionId;
 use probity_types::{Clock, Ctx, Role};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 /// The handlers.
 pub(crate) struct Executions {
@@ -28,6 +31,7 @@ pub(crate) struct Executions {
     definitions: Definitions,
     clock: Arc<dyn Clock>,
     forward: Forward,
+    blobs: Blobs,
 }
 
 impl Executions {
@@ -38,8 +42,9 @@ impl Executions {
         definitions: Definitions,
         clock: Arc<dyn Clock>,
         forward: Forward,
+        blobs: Blobs,
     ) -> Self {
-        Self { store, views, lane, definitions, clock, forward }
+        Self { store, views, lane, definitions, clock, forward, blobs }
     }
 
     /// The execution without its steps.
@@ -66,7 +71,10 @@ impl ExecutionService for Executions {
         request: Request<StartExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        Ok(Response::new(self.start(&ctx, key, request.into_inner()).await.map_err(status)?))
+        let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
+        let execution = self.start(&ctx, key, request.get_ref().clone()).instrument(begins).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/StartExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn create_execution(
@@ -74,7 +82,10 @@ impl ExecutionService for Executions {
         request: Request<CreateExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        Ok(Response::new(self.create(&ctx, key, request.into_inner()).await.map_err(status)?))
+        let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
+        let execution = self.create(&ctx, key, request.get_ref().clone()).instrument(begins).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/CreateExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn run_execution(
@@ -217,6 +228,8 @@ impl ExecutionService for Executions {
         request: Request<ForkExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        Ok(Response::new(self.fork(&ctx, key, request.into_inner()).await.map_err(status)?))
+        let execution = self.fork(&ctx, key, request.get_ref().clone()).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/ForkExecution";
+        self.forward.answer(&request, path, execution).await
     }
 }

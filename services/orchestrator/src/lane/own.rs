@@ -36,6 +36,7 @@ impl Lane {
         self.inner.clear();
         self.children.clear();
         self.child_of.clear();
+        self.lines.clear();
         self.shards.clear();
         self.parts.board.clear();
         self.refuse_waiting();
@@ -107,7 +108,7 @@ impl Lane {
             }
         }
         self.parts.board.offer_again(tasks);
-        Ok(())
+        self.read_lines(shards).await
     }
 
     /// Forgets everything of these shards: somebody else goes on with it.
@@ -120,6 +121,7 @@ impl Lane {
             self.live.remove(&id);
             self.parts.board.leave(id);
         }
+        self.lines.forget(|id| gone(&id));
         let waiting: Vec<ExecutionId> = self.ends.keys().filter(|id| gone(id)).copied().collect();
         for reply in waiting.iter().filter_map(|id| self.ends.remove(id)).flatten() {
             let _ = reply.send(Err(Error::Away("it went to another replica".to_owned())));

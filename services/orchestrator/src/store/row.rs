@@ -1,5 +1,6 @@
 //! The row an execution is listed by.
 
+use super::LineRow;
 use crate::domain::ownership::shard_of;
 use crate::error::Error;
 use probity_proto::orchestrator::{Case, Execution};
@@ -35,6 +36,8 @@ pub(crate) struct ExecutionRow {
     pub(crate) created: Micros,
     pub(crate) updated: Micros,
     pub(crate) body: Vec<u8>,
+    /// What is to be said of its place, when its definition has a limit.
+    pub(crate) line: Option<LineRow>,
 }
 
 impl ExecutionRow {

@@ -53,6 +53,32 @@ pub(super) const BOARD: Board = Board {
             )],
         },
         Panel {
+            title: "Database connections",
+            about: "Share of the read-only connections in use, and of the places where writes wait.",
+            unit: "percentunit",
+            form: Lines,
+            queries: &[
+                (
+                    r#"max by (service) (db_connections_in_use{service=~"$service"} / db_connections_max{service=~"$service"})"#,
+                    "{{service}} reads",
+                ),
+                (
+                    r#"max by (service) (db_writes_waiting{service=~"$service"} / db_writes_waiting_max{service=~"$service"})"#,
+                    "{{service}} writes",
+                ),
+            ],
+        },
+        Panel {
+            title: "Operations a commit",
+            about: "More load makes larger commits, not more of them.",
+            unit: "short",
+            form: Lines,
+            queries: &[(
+                r#"sum by (service) (rate(db_operations_total{service=~"$service"}[$__rate_interval])) / sum by (service) (rate(db_transactions_total{service=~"$service"}[$__rate_interval]))"#,
+                "{{service}}",
+            )],
+        },
+        Panel {
             title: "Commits of the engine",
             about: "Per second; each is one transaction of many turns.",
             unit: "ops",

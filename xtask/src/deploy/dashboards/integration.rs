@@ -29,6 +29,16 @@ pub(super) const BOARD: Board = Board {
             )],
         },
         Panel {
+            title: "Calls to peers, p99",
+            about: "As the callers measure them: with the network and the wait for a place.",
+            unit: "s",
+            form: Lines,
+            queries: &[(
+                r#"histogram_quantile(0.99, sum by (le, service, rpc_service) (rate(rpc_client_duration_seconds_bucket{service=~"$service"}[$__rate_interval])))"#,
+                "{{service}} → {{rpc_service}}",
+            )],
+        },
+        Panel {
             title: "Calls of the engine under way",
             about: "To the services that do the steps.",
             unit: "short",
