@@ -21,4 +21,5 @@ mod shapes;
 mod stand;
 mod tenants;
 mod up;
+mod views;
 mod workers;

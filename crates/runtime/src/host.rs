@@ -204,10 +204,10 @@ impl Parts {
             monitor: monitor.clone(),
             faults: faults.clone(),
             relayed: false,
-            outboxes: crate::relay::Gauges::new(&registry)?,
             once: None,
             tier: self.tier.clone(),
             caches: None,
+            outboxes: crate::relay::Gauges::new(&registry)?,
         };
         let service =
             S::build(settings.own, &mut setup).await.with_context(|| format!("{} cannot start", S::NAME))?;

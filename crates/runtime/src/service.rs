@@ -91,9 +91,9 @@ pub struct Setup {
     pub(crate) caches: Option<CacheMetrics>,
     /// Whether what is put in the outbox of its store reaches the audit log.
     pub(crate) relayed: bool,
-    pub(crate) outboxes: crate::relay::Gauges,
     /// Methods whose answers are kept for calls that come again.
     pub(crate) once: Option<Once>,
+    pub(crate) outboxes: crate::relay::Gauges,
 }
 
 impl Setup {

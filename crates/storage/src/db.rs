@@ -37,16 +37,16 @@ pub struct Stats {
     pub transactions: u64,
     /// Operations waiting now.
     pub waiting: usize,
+    /// Requests with an idempotency key.
+    pub keyed: u64,
+    /// Those of them that got the answer of an earlier one.
+    pub repeated: u64,
     /// Operations that may wait; more are refused.
     pub waiting_most: usize,
     /// Read-only connections in use now.
     pub readers_busy: usize,
     /// Read-only connections that are allowed.
     pub readers_most: usize,
-    /// Requests with an idempotency key.
-    pub keyed: u64,
-    /// Those of them that got the answer of an earlier one.
-    pub repeated: u64,
 }
 
 impl Db {
@@ -169,11 +169,11 @@ impl Db {
             operations: self.0.shared.operations.load(Ordering::Relaxed),
             transactions: self.0.shared.transactions.load(Ordering::Relaxed),
             waiting: self.0.queue.max_capacity() - self.0.queue.capacity(),
+            keyed: self.0.shared.keyed.load(Ordering::Relaxed),
+            repeated: self.0.shared.repeated.load(Ordering::Relaxed),
             waiting_most: self.0.queue.max_capacity(),
             readers_busy: self.0.readers.busy(),
             readers_most: self.0.readers.most(),
-            keyed: self.0.shared.keyed.load(Ordering::Relaxed),
-            repeated: self.0.shared.repeated.load(Ordering::Relaxed),
         }
     }
 

@@ -97,6 +97,9 @@ async fn command(command: Command) -> Result<(), Failure> {
             watchlist::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Samples(args) => samples::run(args.command, Output::new(Format::Table)),
+        Command::Service(args) => {
+            Err(Failure::Usage(format!("service {} is run before anything else is", args.name)))
+        }
         Command::Seed(args) => {
             seed::run(&client(&args.connect).await?, &args, Output::new(args.connect.format())).await
         }
@@ -104,9 +107,6 @@ async fn command(command: Command) -> Result<(), Failure> {
         Command::Trace(args) => {
             let TraceCommand::Slow(slow) = args.command;
             trace::slow(slow, Output::new(Format::Table)).await
-        }
-        Command::Service(args) => {
-            Err(Failure::Usage(format!("service {} is run before anything else is", args.name)))
         }
     }
 }
