@@ -12,7 +12,7 @@ BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build 
 MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-cases bench-workflows bench-queue load soak images deploy-check api-check deny prerequisites
+.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth load soak images deploy-check api-check deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test: prerequisites ## Install what tests need, run every test, then every check
 check: ## Formatting, tidiness, layers, error pages, contracts, clippy
 	$(CARGO) run --quiet -p xtask -- check $(ARGS)
 
+coverage: prerequisites ## Lines that the tests run, by crate and by role; fails under the bounds (ARGS="-p probity-resilience")
+	rustup component add llvm-tools
+	$(CARGO) run --quiet -p xtask -- coverage $(ARGS)
+
 bench: ## Measure cases per second and memory on this machine
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
@@ -42,9 +46,13 @@ bench-queue: ## The task queue beside BullMQ and asynq, a backlog, timers that a
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-queue" $(ARGS)
 
+bench-growth: ## Does an execution cost the same with a million stored? (ARGS="--store postgres --hold 10" also beside an open transaction)
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-growth" $(ARGS)
+
 bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
 
-load: ## Executions at a fixed rate, 1,000 in flight: acknowledgements, errors, memory
+load: ## Executions at a fixed rate, 1,000 in flight, while a peer breaks: acknowledgements, errors, memory
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
 

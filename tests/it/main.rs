@@ -1,15 +1,25 @@
 //! The whole platform under test, through its public door.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod blobs;
 mod chaos;
 mod clients;
+mod clock;
+mod consumers;
 mod crash;
 mod examples;
 mod failpoints;
 mod faults;
+mod fuzz;
+mod matrix;
 mod real_input;
 mod redis;
 mod sabotage;
+mod samples;
 mod scale;
 mod shapes;
+mod stand;
+mod tenants;
+mod up;
+mod views;
 mod workers;

@@ -5,7 +5,7 @@ use probity_proto::orchestrator::{Case, CaseState};
 use probity_testkit::Postgres;
 use probity_tests::checker::{self, Stores};
 use probity_tests::load::{Load, settle};
-use probity_tests::sandbox::{Embedded, Separate};
+use probity_tests::sandbox::{Embedded, SERVICES, Separate};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -73,8 +73,10 @@ async fn a_process_a_service_on_sqlite_with_one_killed() {
 async fn a_process_a_service_on_postgresql() {
     let dir = tempfile::tempdir().unwrap();
     let (orchestrator, audit) = (Postgres::database(), Postgres::database());
-    let databases =
-        BTreeMap::from([("orchestrator", orchestrator.clone()), ("audit-aggregator", audit.clone())]);
+    // the others share one database: each service has a schema of its own
+    let shared = Postgres::database();
+    let mut databases: BTreeMap<_, _> = SERVICES.iter().map(|name| (*name, shared.clone())).collect();
+    databases.extend([("orchestrator", orchestrator.clone()), ("audit-aggregator", audit.clone())]);
     let mut platform = Separate::start(dir.path(), databases).await;
     let client = platform.client();
     let load = Load::new(3);
@@ -85,5 +87,11 @@ async fn a_process_a_service_on_postgresql() {
     assert_eq!(acknowledged["key 0"], first.name, "the same key is the same case");
     check_outcomes(&acknowledged, &cases);
     platform.stop().await;
+    let files = std::process::Command::new("find").arg(dir.path()).args(["-name", "*.db"]).output().unwrap();
+    assert!(
+        files.stdout.is_empty(),
+        "a store is not in PostgreSQL: {}",
+        String::from_utf8_lossy(&files.stdout)
+    );
     check_stores(&Stores { orchestrator, audit }, &acknowledged).await;
 }

@@ -7,6 +7,8 @@
 pub mod chaos;
 pub mod checker;
 pub mod cluster;
+pub mod doors;
+pub mod fuzz;
 pub mod load;
 pub mod peers;
 pub mod sandbox;

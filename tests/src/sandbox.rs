@@ -60,7 +60,11 @@ impl Embedded {
     pub async fn start_at(dir: &Path, port: u16) -> Self {
         let mut command = Command::new(binary("probity"));
         command.args(["dev", "--port", &port.to_string(), "--no-samples", "--data"]).arg(dir);
-        let mut child = Child::spawn(command);
+        Self::of(Child::spawn(command), dir).await
+    }
+
+    /// One that was started with more besides, once it is ready.
+    pub async fn of(mut child: Child, dir: &Path) -> Self {
         let line = child.wait_for_line(START, |line| line.starts_with("READY ")).await;
         let url = line.split_whitespace().nth(1).expect("an address").to_owned();
         Self { child, url, dir: dir.to_owned() }

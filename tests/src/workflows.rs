@@ -6,6 +6,7 @@
 //! loopback, answers about 200 bytes of JSON, and is durable before the next
 //! begins; a caller posts one execution over HTTP and waits for its result.
 
+pub mod broken;
 pub mod crash;
 pub mod driver;
 pub mod engine;

@@ -12,8 +12,10 @@ use futures::future::BoxFuture;
 use probity_proto::BoxGrpcService;
 use probity_proto::audit::audit_service_client::AuditServiceClient;
 use probity_proto::audit::{AppendRequest, Entry};
+use probity_resilience::Criticality;
 use probity_storage::{Db, outbox};
-use probity_types::{AuditEvent, Fault};
+use probity_types::{AuditEvent, Clock, Fault};
+use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -68,6 +70,37 @@ pub(crate) struct Relay {
     pub(crate) outbox: Arc<dyn Outbox>,
     pub(crate) audit: BoxGrpcService,
     pub(crate) minter: Arc<Minter>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Which of the outboxes of the service.
+    pub(crate) name: &'static str,
+    pub(crate) gauges: Gauges,
+}
+
+/// How far the relays of a service are behind, by what they relay.
+#[derive(Clone)]
+pub(crate) struct Gauges {
+    oldest: GaugeVec,
+    waiting: IntGaugeVec,
+}
+
+impl Gauges {
+    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let oldest = Opts::new(
+            "outbox_oldest_age_seconds",
+            "How long the oldest event has waited that the audit log does not have yet; 0 when it has all",
+        );
+        let waiting = Opts::new(
+            "outbox_waiting_events",
+            "Events that wait for the audit log, as seen at the last look; at most 500 are looked at",
+        );
+        let gauges = Self {
+            oldest: GaugeVec::new(oldest, &["outbox"])?,
+            waiting: IntGaugeVec::new(waiting, &["outbox"])?,
+        };
+        registry.register(Box::new(gauges.oldest.clone()))?;
+        registry.register(Box::new(gauges.waiting.clone()))?;
+        Ok(gauges)
+    }
 }
 
 impl Relay {
@@ -109,6 +142,7 @@ impl Relay {
     async fn drain(&self) -> Result<(), Fault> {
         loop {
             let batch = self.outbox.pending(BATCH).await?;
+            self.look_at(&batch);
             let Some(last) = batch.last().map(|(sequence, _)| *sequence) else { return Ok(()) };
             let entries: Vec<_> = batch.into_iter().map(|(_, event)| entry(self.service, event)).collect();
             for chunk in entries.chunks(BATCH as usize) {
@@ -121,9 +155,18 @@ impl Relay {
         }
     }
 
+    fn look_at(&self, batch: &[(i64, AuditEvent)]) {
+        let oldest = batch.iter().map(|(_, event)| event.time).min();
+        let age = oldest.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());
+        self.gauges.oldest.with_label_values(&[self.name]).set(age);
+        let waiting = i64::try_from(batch.len()).unwrap_or(i64::MAX);
+        self.gauges.waiting.with_label_values(&[self.name]).set(waiting);
+    }
+
     async fn send(&self, entries: Vec<Entry>) -> Result<(), Fault> {
         let (ctx, token) = self.minter.mint_own()?;
-        let mut request = Caller::new(ctx, token).request(AppendRequest { entries });
+        let mut request =
+            Caller::new(ctx, token).matters(Criticality::SheddablePlus).request(AppendRequest { entries });
         request.set_timeout(PATIENCE);
         let mut client = AuditServiceClient::new(self.audit.clone());
         client.append(request).await.map(|_| ()).map_err(|s| fault_of(&s))
@@ -188,7 +231,16 @@ mod tests {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(SystemClock));
         let minter = Arc::new(Minter::open(dir.path(), "intake", clock).unwrap());
         let audit = peers.client("intake", "audit-aggregator");
-        let relay = Relay { service: "intake", outbox: Arc::new(One), audit, minter };
+        let gauges = Gauges::new(&Registry::new()).unwrap();
+        let relay = Relay {
+            service: "intake",
+            outbox: Arc::new(One),
+            audit,
+            minter,
+            clock: Arc::new(SystemClock),
+            name: "table",
+            gauges: gauges.clone(),
+        };
         let stop = CancellationToken::new();
         let running = tokio::spawn(relay.run(stop.clone()));
         let begun = tokio::time::Instant::now();
@@ -196,6 +248,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert!(begun.elapsed() < PATIENCE * 3, "{:?}", begun.elapsed());
+        assert_eq!(gauges.waiting.with_label_values(&["table"]).get(), 1);
+        assert!(gauges.oldest.with_label_values(&["table"]).get() > 0.0);
         let stopped = tokio::time::Instant::now();
         stop.cancel();
         running.await.unwrap();

@@ -4,8 +4,10 @@
 use crate::call::{CallerToken, REQUEST_ID, RemoteAddr};
 use crate::config::ServerConfig;
 use crate::denials::{Denial, Denials};
+use crate::idempotency::OnceLayer;
 use crate::identity::{CALLER_HEADER, Verifier};
-use crate::status::{http_status, status};
+use crate::problem::Problem;
+use crate::status::{fault_of, http_status, status};
 use futures::FutureExt as _;
 use probity_proto::{BoxGrpcService, access, boxed};
 use probity_resilience::deadline::{DeadlineLayer, Limits};
@@ -15,6 +17,7 @@ use probity_resilience::{LimitLayer, Limiter};
 use probity_telemetry::metrics::RpcMetrics;
 use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
+use probity_types::correlation::{is_id, new_id};
 use probity_types::{Ctx, Fault, FaultKind, Role};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -73,10 +76,14 @@ impl Inbound {
     }
 
     /// The routes of the service behind everything a call must pass.
-    pub(crate) fn wrap(self: &Arc<Self>, routes: Routes) -> BoxGrpcService {
+    pub(crate) fn wrap(self: &Arc<Self>, routes: Routes, once: Option<&OnceLayer>) -> BoxGrpcService {
         let routes = match &self.verifier {
             Some(_) => {
-                let bounded = boxed(self.service, self.deadline.layer(routes.prepare()));
+                let handlers = match once {
+                    Some(once) => boxed(self.service, once.layer(boxed(self.service, routes.prepare()))),
+                    None => boxed(self.service, routes.prepare()),
+                };
+                let bounded = boxed(self.service, self.deadline.layer(handlers));
                 let limited = match &self.limit {
                     Some(limit) => boxed(self.service, limit.layer(bounded)),
                     None => bounded,
@@ -131,18 +138,18 @@ impl Inbound {
         let path = request.uri().path().to_owned();
         let request_id = text(&request, REQUEST_ID).unwrap_or_default();
         let caller = trace::extract(request.headers());
-        let plain = self.verifier.is_none() && !is_grpc(&request);
-        let rpc = if plain { Rpc::default() } else { Rpc::from_path(&path) };
+        let marks = Marks::of(&request, self.verifier.is_none() && !is_grpc(&request));
+        let rpc = if marks.plain { Rpc::default() } else { Rpc::from_path(&path) };
         let span = span::server(self.service, rpc, caller.as_ref(), &request_id);
         let response = async {
             match self.admit(&path, &mut request, request_id) {
-                Ok(permit) => self.run(routes, request, permit, plain).await,
-                Err(fault) => refuse(fault, plain),
+                Ok(permit) => self.run(routes, request, permit, &marks).await,
+                Err(fault) => marks.refuse(fault),
             }
         }
         .instrument(span.clone())
         .await;
-        self.note(&span, &path, plain, &response, started.elapsed());
+        self.note(&span, &path, marks.plain, &response, started.elapsed());
         response
     }
 
@@ -221,7 +228,7 @@ impl Inbound {
         routes: BoxGrpcService,
         request: http::Request<Body>,
         permit: OwnedSemaphorePermit,
-        plain: bool,
+        marks: &Marks,
     ) -> http::Response<Body> {
         let outcome = AssertUnwindSafe(routes.oneshot(request)).catch_unwind().await;
         drop(permit);
@@ -230,7 +237,7 @@ impl Inbound {
             Ok(Err(never)) => match never {},
             Err(_panic) => {
                 let why = format!("a handler of {} panicked", self.service);
-                refuse(Fault::new(FaultKind::Internal, "RUN-0013", why), plain)
+                marks.refuse(Fault::new(FaultKind::Internal, "RUN-0013", why))
             }
         }
     }
@@ -241,23 +248,41 @@ fn is_grpc(request: &http::Request<Body>) -> bool {
     content_type.is_some_and(|text| text.starts_with("application/grpc"))
 }
 
-/// A refusal in the form its caller reads: a status, or a problem document
-/// (RFC 9457) for plain HTTP at the door.
-fn refuse(fault: Fault, plain: bool) -> http::Response<Body> {
-    if !plain {
-        return status(fault).into_http();
+/// What a refusal before the handler needs to know of a call.
+struct Marks {
+    /// Plain HTTP at the door.
+    plain: bool,
+    request_id: String,
+}
+
+impl Marks {
+    fn of(request: &http::Request<Body>, plain: bool) -> Self {
+        let request_id = text(request, REQUEST_ID).filter(|id| is_id(id)).unwrap_or_else(new_id);
+        Self { plain, request_id }
     }
-    let code = http_status(fault.kind);
-    let status = status(fault);
-    let problem = serde_json::json!({
-        "type": "about:blank", "title": code.canonical_reason(), "status": code.as_u16(), "detail": status.message(),
-    });
-    let mut response = http::Response::new(Body::new(http_body_util::Full::from(problem.to_string())));
-    *response.status_mut() = code;
-    let media_type = http::HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, media_type);
-    response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
-    response
+
+    /// A refusal in the form its caller reads: a status, or a problem document
+    /// (RFC 9457) for plain HTTP at the door; with the request id in both.
+    fn refuse(&self, fault: Fault) -> http::Response<Body> {
+        let status = status(fault);
+        let mut response = if self.plain { self.problem(&status) } else { status.into_http() };
+        if let Ok(id) = http::HeaderValue::from_str(&self.request_id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
+    }
+
+    fn problem(&self, status: &tonic::Status) -> http::Response<Body> {
+        let fault = fault_of(status);
+        let trace_id = span::current().map(|trace| trace.trace_id_hex()).unwrap_or_default();
+        let http = http_status(fault.kind);
+        let problem = Problem::new(&fault, http, &self.request_id, &trace_id);
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = http::Response::new(Body::new(http_body_util::Full::from(body)));
+        *response.headers_mut() = problem.headers();
+        *response.status_mut() = http;
+        response
+    }
 }
 
 fn from_outside(request: &http::Request<Body>) -> bool {

@@ -4,6 +4,7 @@
 //! **Architecture invariant:** nothing here knows tokio, tonic or sqlx, reads a
 //! clock on its own or does I/O. What needs the time takes a [`Clock`].
 
+pub mod correlation;
 pub mod ctx;
 pub mod event;
 pub mod fault;

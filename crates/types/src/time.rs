@@ -1,8 +1,12 @@
 //! Points in time as integer microseconds, and clocks that can be faked.
 
+mod steady;
+
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use steady::Steady;
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -46,15 +50,27 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Micros;
 }
 
-/// The clock of the machine.
+/// The clock of the machine, without its jumps: one that is set wrong and right
+/// again within ten minutes moves nothing. All of a process show the same.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
+/// The first moment that was asked for, and the time since.
+static STEADY: Mutex<Option<(Instant, Steady)>> = Mutex::new(None);
+
 impl Clock for SystemClock {
     fn now(&self) -> Micros {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        // What holds a lock never panics in between, and half of it is a time too.
+        let mut steady = STEADY.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, steady) =
+            steady.get_or_insert_with(|| (Instant::now(), Steady::new(wall(), Duration::ZERO)));
+        steady.read(wall(), first.elapsed())
     }
+}
+
+fn wall() -> Micros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// A clock that stands still until it is moved.

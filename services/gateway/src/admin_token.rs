@@ -2,7 +2,8 @@
 //! there is no default password anywhere.
 
 use crate::config::Config;
-use crate::domain::token::{Grant, TokenKey};
+use crate::domain::token::Grant;
+use crate::identity::keeper::Keeper;
 use crate::store::Store;
 use anyhow::Context as _;
 use probity_types::{AuditEvent, Ctx, Micros, Role, Roles};
@@ -27,12 +28,12 @@ const RENEW_BEFORE: Duration = Duration::from_secs(24 * 3600);
 /// When the file cannot be written or the issue cannot be recorded.
 pub(crate) async fn ensure(
     config: &Config,
-    key: &TokenKey,
+    keeper: &Keeper,
     store: &Store,
     now: Micros,
 ) -> anyhow::Result<()> {
     let Some(path) = config.admin_token_file.as_deref() else { return Ok(()) };
-    if is_good(path, key, now) {
+    if is_good(path, keeper, now) {
         return Ok(());
     }
     let grant = Grant {
@@ -40,8 +41,9 @@ pub(crate) async fn ensure(
         tenant: config.home_tenant.clone(),
         roles: Roles::new([Role::Admin]),
         ttl: TTL,
+        session: None,
     };
-    let issued = key.issue(&grant, now)?;
+    let issued = keeper.known().ring.signer(now).issue(&grant, now)?;
     let ctx = Ctx::service("gateway", &config.home_tenant, "");
     let detail = json!({"token_id": issued.id, "roles": ["admin"], "expires": issued.expires.to_string()});
     let event = AuditEvent::new(&ctx, now, "auth.token_issued", ACTOR).with_detail(&detail);
@@ -53,12 +55,12 @@ pub(crate) async fn ensure(
 }
 
 /// A token of ours that lasts a while, in a file nobody else can read.
-fn is_good(path: &Path, key: &TokenKey, now: Micros) -> bool {
+fn is_good(path: &Path, keeper: &Keeper, now: Micros) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     let private = fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 == 0);
     let token = fs::read_to_string(path).unwrap_or_default();
     let later = now.plus(RENEW_BEFORE);
-    private && key.verify(token.trim(), later).is_ok_and(|p| p.roles.has(Role::Admin) && p.expires > later)
+    private && keeper.verify(token.trim(), later).is_ok_and(|p| p.roles.has(Role::Admin) && p.expires > later)
 }
 
 /// Whole or not at all, and never readable by others, not even for a moment.
@@ -76,31 +78,46 @@ fn write(path: &Path, token: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LoginConfig;
+    use crate::store::MIGRATIONS;
     use ed25519_dalek::SigningKey;
+    use probity_storage::{Db, DbConfig};
+    use probity_types::ManualClock;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
 
-    fn token(key: &TokenKey, role: Role, ttl: Duration) -> String {
-        let grant = Grant { actor: ACTOR.into(), tenant: "default".into(), roles: Roles::new([role]), ttl };
-        key.issue(&grant, Micros(0)).expect("issued").token
+    async fn keeper(dir: &Path, seed: u8) -> Keeper {
+        let url = format!("sqlite:{}", dir.join(format!("{seed}.db")).display());
+        let db =
+            Db::open(&DbConfig { url, ..DbConfig::default() }, "gateway", MIGRATIONS).await.expect("store");
+        let clock = Arc::new(ManualClock::at(Micros(0)));
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        Keeper::open(Store::new(db), key, clock, &LoginConfig::default()).await.expect("keys")
     }
 
-    #[test]
-    fn only_a_private_lasting_token_of_ours_is_kept() {
+    fn token(keeper: &Keeper, role: Role, ttl: Duration) -> String {
+        let (actor, tenant) = (ACTOR.to_owned(), "default".to_owned());
+        let grant = Grant { actor, tenant, roles: Roles::new([role]), ttl, session: None };
+        keeper.known().ring.signer(Micros(0)).issue(&grant, Micros(0)).expect("issued").token
+    }
+
+    #[tokio::test]
+    async fn only_a_private_lasting_token_of_ours_is_kept() {
         let dir = tempfile::tempdir().expect("folder");
         let path = dir.path().join("deep/token");
-        let key = TokenKey::new(SigningKey::from_bytes(&[1; 32]));
+        let (ours, others) = (keeper(dir.path(), 1).await, keeper(dir.path(), 2).await);
         let check = |text: &str, mode: u32, expect: bool| {
             write(&path, text).expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("mode");
-            assert_eq!(is_good(&path, &key, Micros(0)), expect, "{text:.20} {mode:o}");
+            assert_eq!(is_good(&path, &ours, Micros(0)), expect, "{text:.20} {mode:o}");
         };
-        assert!(!is_good(&path, &key, Micros(0)), "no file");
-        check(&token(&key, Role::Admin, TTL), 0o600, true);
-        check(&token(&key, Role::Admin, TTL), 0o644, false);
-        check(&token(&key, Role::Admin, RENEW_BEFORE), 0o600, false);
-        check(&token(&key, Role::Officer, TTL), 0o600, false);
+        assert!(!is_good(&path, &ours, Micros(0)), "no file");
+        check(&token(&ours, Role::Admin, TTL), 0o600, true);
+        check(&token(&ours, Role::Admin, TTL), 0o644, false);
+        check(&token(&ours, Role::Admin, RENEW_BEFORE), 0o600, false);
+        check(&token(&ours, Role::Officer, TTL), 0o600, false);
         check("nonsense", 0o600, false);
-        check(&token(&TokenKey::new(SigningKey::from_bytes(&[2; 32])), Role::Admin, TTL), 0o600, false);
+        check(&token(&others, Role::Admin, TTL), 0o600, false);
     }
 
     #[test]

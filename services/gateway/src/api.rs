@@ -1,13 +1,18 @@
 //! The RPCs the gateway answers itself.
 
+mod accounts;
+mod auth;
 mod fleet;
 
+pub(crate) use accounts::Accounts;
+pub(crate) use auth::Auth;
 pub(crate) use fleet::Fleet;
 
 use crate::convert;
 use crate::domain::principal::Principal;
-use crate::domain::token::{Grant, Issued, TokenKey};
+use crate::domain::token::{Grant, Issued};
 use crate::error::Error;
+use crate::identity::keeper::Keeper;
 use crate::platform::Platform;
 use crate::store::Store;
 use probity_proto::gateway::gateway_service_server::GatewayService;
@@ -20,7 +25,7 @@ use tonic::{Request, Response, Status};
 
 /// See `probity.gateway.v1.GatewayService`.
 pub(crate) struct Api {
-    pub(crate) key: Arc<TokenKey>,
+    pub(crate) keeper: Arc<Keeper>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) home_tenant: String,
@@ -50,7 +55,7 @@ impl GatewayService for Api {
         &self,
         _request: Request<gateway::GetKeysRequest>,
     ) -> Result<Response<gateway::KeySet>, Status> {
-        Ok(Response::new(convert::keys(&self.key)))
+        Ok(Response::new(convert::keys(&self.keeper.known().ring, self.clock.now())))
     }
 
     async fn list_methods(
@@ -73,7 +78,7 @@ impl GatewayService for Api {
     ) -> Result<Response<gateway::CheckTokenResponse>, Status> {
         let caller = request.ctx()?.clone();
         convert::token(request.get_ref()).map_err(status)?;
-        let checked = self.key.verify(&request.get_ref().token, self.clock.now());
+        let checked = self.keeper.verify(&request.get_ref().token, self.clock.now());
         // A token of another tenant is nobody else's business.
         let own =
             |principal: &Principal| principal.tenant == caller.tenant || caller.tenant == self.home_tenant;
@@ -91,7 +96,8 @@ impl GatewayService for Api {
         let caller = request.ctx()?.clone();
         let grant = convert::grant(request.into_inner(), &caller).map_err(status)?;
         self.may_issue(&caller, &grant).map_err(status)?;
-        let issued = self.key.issue(&grant, self.clock.now()).map_err(|e| status(Error::Encode(e)))?;
+        let (known, now) = (self.keeper.known(), self.clock.now());
+        let issued = known.ring.signer(now).issue(&grant, now).map_err(|e| status(Error::Encode(e)))?;
         self.store.record(vec![self.event(&caller, &grant, &issued)]).await.map_err(status)?;
         let expire_time = Some(time::timestamp(issued.expires.0));
         Ok(Response::new(gateway::IssuedToken { token: issued.token, expire_time }))

@@ -1,5 +1,9 @@
 //! `[gateway]`: what may come in, and how long it may take.
 
+mod login;
+
+pub use login::{AccountConfig, LoginConfig};
+
 use probity_runtime::ServiceConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -56,6 +60,10 @@ pub struct Config {
     /// Origins whose pages may read answers, such as `https://console.example.org`;
     /// `*` for all. Without any, browsers keep pages of other origins out.
     pub cors_origins: Vec<String>,
+    /// How people log in, and how long that lasts.
+    pub login: LoginConfig,
+    /// Accounts that are there from the start.
+    pub accounts: Vec<AccountConfig>,
 }
 
 impl Default for Config {
@@ -82,6 +90,8 @@ impl Default for Config {
             rate_tenant_per_s: 20_000,
             rate_tenant_burst: 40_000,
             cors_origins: Vec::new(),
+            login: LoginConfig::default(),
+            accounts: Vec::new(),
         }
     }
 }
@@ -93,6 +103,8 @@ impl ServiceConfig for Config {
         if let Some(wrong) = self.cors_origins.iter().find(|origin| !crate::door::is_origin(origin)) {
             return Err(format!("cors_origins: {wrong:?} is no origin; write https://HOST, or * for all"));
         }
+        self.login.validate()?;
+        self.accounts.iter().try_for_each(AccountConfig::validate)?;
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         for (key, value, least, most) in [
             ("max_json_bytes", number(self.max_json_bytes), 1_024, 64 << 20),

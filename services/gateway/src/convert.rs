@@ -1,12 +1,15 @@
 //! Requests for tokens, checked, and principals as messages.
 
+pub(crate) mod auth;
+
+use crate::domain::keyring::Ring;
 use crate::domain::principal::{Principal, check_actor, check_roles, check_tenant};
-use crate::domain::token::{Grant, TokenKey};
+use crate::domain::token::Grant;
 use crate::error::Error;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use probity_proto::{gateway, time};
-use probity_types::{Ctx, Role, Roles};
+use probity_types::{Ctx, Micros, Role, Roles};
 use std::time::Duration;
 
 /// Shortest, usual and longest life of a token in seconds.
@@ -24,7 +27,7 @@ pub(crate) fn grant(request: gateway::IssueTokenRequest, caller: &Ctx) -> Result
     let tenant = if request.tenant.is_empty() { caller.tenant.clone() } else { request.tenant };
     check_tenant(&tenant).map_err(wrong("tenant"))?;
     let ttl = ttl(request.ttl_seconds).map_err(wrong("ttl_seconds"))?;
-    Ok(Grant { actor: request.actor, tenant, roles: Roles::new(roles), ttl })
+    Ok(Grant { actor: request.actor, tenant, roles: Roles::new(roles), ttl, session: None })
 }
 
 fn role(number: i32) -> Result<Role, Error> {
@@ -43,10 +46,10 @@ fn ttl(seconds: i64) -> Result<Duration, String> {
     }
 }
 
-/// The public half of the key that signs tokens, for those who verify them.
-pub(crate) fn keys(key: &TokenKey) -> gateway::KeySet {
-    let (id, public) = key.public();
-    let key = gateway::Key {
+/// The public halves of the keys that sign and have signed tokens, for those who
+/// verify them.
+pub(crate) fn keys(ring: &Ring, now: Micros) -> gateway::KeySet {
+    let key = |(id, public): (&str, [u8; 32])| gateway::Key {
         kty: "OKP".to_owned(),
         crv: "Ed25519".to_owned(),
         x: URL_SAFE_NO_PAD.encode(public),
@@ -54,7 +57,7 @@ pub(crate) fn keys(key: &TokenKey) -> gateway::KeySet {
         alg: "EdDSA".to_owned(),
         r#use: "sig".to_owned(),
     };
-    gateway::KeySet { keys: vec![key] }
+    gateway::KeySet { keys: ring.published(now).map(|known| key(known.public())).collect() }
 }
 
 /// A request to check a token has one.

@@ -17,8 +17,9 @@ mod stream;
 mod upload;
 mod web;
 
+pub(crate) use admission::CallerAddress;
 pub(crate) use backends::Backends;
-pub(crate) use refusal::title;
+pub(crate) use rating::network;
 pub(crate) use web::is_origin;
 
 use crate::config::Config;

@@ -138,6 +138,54 @@ pub enum Error {
     /// The gateway stops while a stream is open.
     #[error("the gateway is shutting down; ask again from where you are")]
     Stopping,
+    /// A login with a wrong password, or of an account that is not there or disabled.
+    #[error("the account or the password is wrong")]
+    Login,
+    /// A refresh token whose session is over.
+    #[error("the session has ended; log in again")]
+    SessionOver,
+    /// An account of that name is there.
+    #[error("there is an account {0} already; change it, or give it a password")]
+    AccountExists(String),
+    /// No account of that name is there.
+    #[error("there is no account {0}")]
+    NoAccount(String),
+    /// More logins at once than passwords can be hashed.
+    #[error("too many logins are under way; try again")]
+    LoginsBusy,
+    /// Too many failed logins.
+    #[error("too many failed logins for this {whose}; try again in {} s", after.as_secs().max(1))]
+    Attempts {
+        /// Account or address.
+        whose: &'static str,
+        /// When the next one may come.
+        after: Duration,
+    },
+    /// A field of a request about accounts and sessions.
+    #[error("{field}: {why}")]
+    Account {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// Keys belong to the administrators of the home tenant.
+    #[error(
+        "keys sign the tokens of all tenants: only administrators of the tenant {0} may see and rotate them"
+    )]
+    HomeKeys(String),
+    /// An administrator would lock themselves out.
+    #[error("nobody disables their own account or takes their own role of an administrator: ask another one")]
+    OwnAccount,
+    /// A password could not be hashed.
+    #[error("a password cannot be hashed: {0}")]
+    Hash(String),
+    /// There is no randomness.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
+    /// The store did not do as asked.
+    #[error(transparent)]
+    Store(#[from] probity_storage::Error),
 }
 
 fn methods(allowed: &[Method]) -> String {
@@ -150,7 +198,7 @@ fn roles(needed: &[Role]) -> String {
 
 impl Error {
     /// The kind and the stable code.
-    const fn key(&self) -> (FaultKind, &'static str) {
+    fn key(&self) -> (FaultKind, &'static str) {
         match self {
             Self::NoRoute => (FaultKind::NotFound, "GTW-0001"),
             Self::MethodNotAllowed(_) => (FaultKind::Invalid, "GTW-0002"),
@@ -180,12 +228,24 @@ impl Error {
             Self::NotAsked { .. } => (FaultKind::Unavailable, "GTW-0041"),
             Self::Stopping => (FaultKind::Unavailable, "GTW-0025"),
             Self::TooMany { .. } => (FaultKind::Overloaded, "GTW-0026"),
+            Self::Login => (FaultKind::Unauthenticated, "GTW-0027"),
+            Self::SessionOver => (FaultKind::Unauthenticated, "GTW-0028"),
+            Self::AccountExists(_) => (FaultKind::Exists, "GTW-0029"),
+            Self::NoAccount(_) => (FaultKind::NotFound, "GTW-0030"),
+            Self::LoginsBusy => (FaultKind::Overloaded, "GTW-0031"),
+            Self::Attempts { .. } => (FaultKind::Overloaded, "GTW-0032"),
+            Self::Account { .. } => (FaultKind::Invalid, "GTW-0033"),
+            Self::HomeKeys(_) => (FaultKind::Denied, "GTW-0034"),
+            Self::OwnAccount => (FaultKind::WrongState, "GTW-0035"),
+            Self::Hash(_) => (FaultKind::Internal, "GTW-0036"),
+            Self::Random(_) => (FaultKind::Internal, "GTW-0037"),
+            Self::Store(error) => (error.kind(), error.code()),
         }
     }
 
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         self.key().1
     }
 
@@ -220,9 +280,12 @@ impl From<Error> for Fault {
             Error::Field { field, description } | Error::Parameter { field, description } => {
                 Self::invalid(code, field, description)
             }
-            Error::Grant { field, why } => Self::invalid(code, field, why),
+            Error::Grant { field, why } | Error::Account { field, why } => Self::invalid(code, field, why),
+            Error::Store(error) => error.into(),
             Error::Encode(source) => Self::new(kind, code, "a token cannot be encoded").with_source(source),
-            Error::TooMany { after, .. } => Self::new(kind, code, error.to_string()).with_retry_after(after),
+            Error::TooMany { after, .. } | Error::Attempts { after, .. } => {
+                Self::new(kind, code, error.to_string()).with_retry_after(after)
+            }
             other => Self::new(kind, code, other.to_string()),
         }
     }

@@ -1,38 +1,48 @@
 //! Who a bearer token speaks of: verified once, then remembered until it ends.
 
+pub(crate) mod hasher;
+pub(crate) mod keeper;
+
 use crate::domain::principal::Principal;
-use crate::domain::token::{LEEWAY, MAX_TOKEN_LEN, Refused, TokenKey};
+use crate::domain::token::{LEEWAY, MAX_TOKEN_LEN, Refused, key_id};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use http::{HeaderMap, header};
+use keeper::Keeper;
 use lru::LruCache;
 use parking_lot::Mutex;
-use probity_types::Clock;
+use probity_types::{Clock, Micros};
 use sha2::{Digest as _, Sha256};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 type Fingerprint = [u8; 32];
 
+/// A caller whose token was verified, and the key it was verified with.
+struct Verified {
+    principal: Arc<Principal>,
+    key: String,
+}
+
 /// Verifies the tokens of callers.
 pub(crate) struct Identity {
-    key: Arc<TokenKey>,
+    keeper: Arc<Keeper>,
     clock: Arc<dyn Clock>,
     /// By the SHA-256 of the token, so that no token lies in memory longer than
     /// its request.
-    known: Mutex<LruCache<Fingerprint, Arc<Principal>>>,
+    known: Mutex<LruCache<Fingerprint, Verified>>,
     metrics: Metrics,
 }
 
 impl Identity {
     pub(crate) fn new(
-        key: Arc<TokenKey>,
+        keeper: Arc<Keeper>,
         clock: Arc<dyn Clock>,
         remembered: usize,
         metrics: Metrics,
     ) -> Self {
         let size = NonZeroUsize::new(remembered).unwrap_or(NonZeroUsize::MIN);
-        Self { key, clock, known: Mutex::new(LruCache::new(size)), metrics }
+        Self { keeper, clock, known: Mutex::new(LruCache::new(size)), metrics }
     }
 
     /// The caller named by the `authorization` header.
@@ -46,18 +56,31 @@ impl Identity {
         }
         let now = self.clock.now();
         let fingerprint: Fingerprint = Sha256::digest(token).into();
-        let known = self.known.lock().get(&fingerprint).cloned();
+        let known =
+            self.known.lock().get(&fingerprint).map(|known| (known.principal.clone(), known.key.clone()));
         self.metrics.token_known(known.is_some());
-        if let Some(principal) = known {
-            if now < principal.expires.plus(LEEWAY) {
-                return Ok(principal);
-            }
-            self.known.lock().pop(&fingerprint);
-            return Err(Refused::Expired.into());
+        if let Some((principal, key)) = known {
+            let passes = self.still_good(&principal, &key, now);
+            return passes
+                .map(|()| principal)
+                .inspect_err(|_| drop(self.known.lock().pop(&fingerprint)))
+                .map_err(Error::from);
         }
-        let principal = Arc::new(self.key.verify(token, now)?);
-        self.known.lock().put(fingerprint, principal.clone());
+        let key = key_id(token)?;
+        let principal = Arc::new(self.keeper.verify(token, now)?);
+        self.known.lock().put(fingerprint, Verified { principal: principal.clone(), key });
         Ok(principal)
+    }
+
+    /// Whether what was good when it was verified still is.
+    fn still_good(&self, principal: &Principal, key: &str, now: Micros) -> Result<(), Refused> {
+        if now >= principal.expires.plus(LEEWAY) {
+            return Err(Refused::Expired);
+        }
+        if !self.keeper.trusts(key, now) {
+            return Err(Refused::Foreign);
+        }
+        self.keeper.admits(principal)
     }
 }
 
@@ -79,32 +102,45 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LoginConfig;
     use crate::domain::token::Grant;
+    use crate::store::{MIGRATIONS, Store};
     use ed25519_dalek::SigningKey;
     use http::HeaderValue;
-    use probity_types::{ManualClock, Micros, Role, Roles};
+    use probity_storage::{Db, DbConfig};
+    use probity_types::{AuditEvent, Ctx, ManualClock, Role, Roles};
     use std::time::Duration;
 
     struct Door {
         identity: Identity,
+        keeper: Arc<Keeper>,
         clock: Arc<ManualClock>,
         token: String,
         registry: prometheus::Registry,
+        _dir: tempfile::TempDir,
     }
 
-    fn door() -> Door {
-        let key = Arc::new(TokenKey::new(SigningKey::from_bytes(&[1; 32])));
+    async fn door() -> Door {
+        let dir = tempfile::tempdir().expect("folder");
+        let url = format!("sqlite:{}", dir.path().join("gateway.db").display());
+        let db =
+            Db::open(&DbConfig { url, ..DbConfig::default() }, "gateway", MIGRATIONS).await.expect("store");
         let clock = Arc::new(ManualClock::at(Micros(1_700_000_000_000_000)));
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let keeper = Keeper::open(Store::new(db), key, clock.clone(), &LoginConfig::default()).await;
+        let keeper = Arc::new(keeper.expect("keys"));
         let grant = Grant {
             actor: "users/olga".into(),
             tenant: "default".into(),
             roles: Roles::new([Role::Officer]),
             ttl: Duration::from_secs(60),
+            session: None,
         };
-        let token = key.issue(&grant, clock.now()).expect("issued").token;
+        let token = keeper.known().ring.signer(clock.now()).issue(&grant, clock.now()).expect("issued").token;
         let registry = prometheus::Registry::new();
         let metrics = Metrics::new(&registry).expect("metrics");
-        Door { identity: Identity::new(key, clock.clone(), 2, metrics), clock, token, registry }
+        let identity = Identity::new(keeper.clone(), clock.clone(), 2, metrics);
+        Door { identity, keeper, clock, token, registry, _dir: dir }
     }
 
     fn headers(values: &[&str]) -> HeaderMap {
@@ -115,9 +151,9 @@ mod tests {
         headers
     }
 
-    #[test]
-    fn one_bearer_token_is_taken() {
-        let door = door();
+    #[tokio::test]
+    async fn one_bearer_token_is_taken() {
+        let door = door().await;
         let check = |values: &[&str], code: Option<&str>| {
             let got = door.identity.caller(&headers(values));
             assert_eq!(got.err().map(|e| e.code()), code, "{values:?}");
@@ -135,9 +171,22 @@ mod tests {
         check(&[&format!("{good}, {good}")], Some("GTW-0015"));
     }
 
-    #[test]
-    fn a_remembered_token_ends_with_its_life() {
-        let door = door();
+    #[tokio::test]
+    async fn a_remembered_token_ends_with_its_key() {
+        let door = door().await;
+        let headers = headers(&[&format!("Bearer {}", door.token)]);
+        assert!(door.identity.caller(&headers).is_ok());
+        let event = |ctx: &Ctx| AuditEvent::new(ctx, door.clock.now(), "auth.key_rotated", "signingKeys");
+        let ctx = Ctx::service("gateway", "default", "");
+        door.keeper.rotate(false, event(&ctx)).await.expect("rotated");
+        assert!(door.identity.caller(&headers).is_ok(), "the old key verifies on");
+        door.keeper.rotate(true, event(&ctx)).await.expect("rotated");
+        assert_eq!(door.identity.caller(&headers).err().map(|e| e.code()), Some("GTW-0015"));
+    }
+
+    #[tokio::test]
+    async fn a_remembered_token_ends_with_its_life() {
+        let door = door().await;
         let headers = headers(&[&format!("Bearer {}", door.token)]);
         for _ in 0..3 {
             assert!(door.identity.caller(&headers).is_ok());

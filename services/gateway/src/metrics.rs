@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     pub(crate) http: HttpMetrics,
     denials: IntCounterVec,
     rate_limited: IntCounterVec,
+    logins: IntCounterVec,
     /// Looked up once: every call counts here.
     token_hits: IntCounter,
     token_misses: IntCounter,
@@ -33,6 +34,11 @@ impl Metrics {
                 "Calls refused because their caller asks too often",
                 "whose",
             )?,
+            logins: counter(
+                "auth_logins_total",
+                "Logins and refreshes of sessions by what became of them",
+                "outcome",
+            )?,
             token_hits: counter("cache_hits_total", "Lookups that a cache answered", "cache")?
                 .with_label_values(&["token"]),
             token_misses: counter("cache_misses_total", "Lookups that no cache answered", "cache")?
@@ -46,6 +52,11 @@ impl Metrics {
 
     pub(crate) fn rate_limited(&self, whose: &str) {
         self.rate_limited.with_label_values(&[whose]).inc();
+    }
+
+    /// `ok`, `wrong`, `too_many`, `refreshed`, `reused` or `refused`.
+    pub(crate) fn login(&self, outcome: &str) {
+        self.logins.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn token_known(&self, known: bool) {

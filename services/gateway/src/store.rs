@@ -1,10 +1,25 @@
-//! The store of the gateway: only its outbox, where what must be provable waits
-//! for the audit log.
+//! The store of the gateway: accounts, sessions, the salts of keys, and the outbox,
+//! where what must be provable waits for the audit log.
+//!
+//! What changes something appends its audit event in the same transaction. No
+//! password and no token is in here: of passwords there are hashes, of refresh
+//! tokens only which generation is the newest.
 
-use probity_storage::{Db, Error, outbox};
+mod accounts;
+mod keys;
+mod sessions;
+
+pub(crate) use accounts::{Account, Change};
+pub(crate) use sessions::{Advanced, Refreshing, Session};
+
+use probity_storage::{Db, Error, Migration, outbox};
 use probity_types::AuditEvent;
 
-/// Writes audit events durably.
+/// The tables.
+pub(crate) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "identity", sql: include_str!("../migrations/0001_identity.sql") }];
+
+/// The store. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Store(Db);
 
@@ -28,3 +43,6 @@ impl Store {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests;

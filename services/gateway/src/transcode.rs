@@ -18,7 +18,9 @@
 //! # The JSON that is read
 //! The same mapping, names also as the protos spell them. Unknown and repeated
 //! names are refused with their path rather than dropped. `null` means absent.
-//! Fields marked OUTPUT_ONLY are read over and change nothing.
+//! Fields marked OUTPUT_ONLY are read over and change nothing. A PATCH without an
+//! `updateMask` changes the fields that its body names, those it gives as `null` or
+//! as zero too.
 //!
 //! # Fields that are JSON themselves
 //! A `bytes` field with the option `(probity.common.v1.json) = true` is not base64
@@ -42,6 +44,7 @@
 mod fault;
 mod json;
 mod layout;
+mod mask;
 mod percent;
 mod print;
 mod query;

@@ -1,6 +1,7 @@
 //! The command line: every command, flag and environment variable.
 
 pub mod flows;
+pub mod identity;
 pub mod operate;
 pub mod trials;
 
@@ -27,12 +28,25 @@ pub struct Cli {
 pub enum Command {
     /// Run the whole platform in this process, on SQLite.
     Dev(DevArgs),
+    /// Run every service as a process of its own, with mutual TLS between them.
+    Up(UpArgs),
+    /// Run one service; `up` calls it.
+    #[command(hide = true)]
+    Service(ServiceArgs),
     /// Run the platform, open sample cases and show how they move.
     Demo(DemoArgs),
     /// Open, list, follow and decide cases.
     Case(Group<CaseCommand>),
     /// Prove and check what is in the log.
     Audit(Group<AuditCommand>),
+    /// Begin a session; its tokens are kept for the other commands.
+    Login(identity::LoginArgs),
+    /// End the session.
+    Logout(identity::LogoutArgs),
+    /// Look after the accounts of people and programs.
+    User(Group<identity::UserCommand>),
+    /// Look after the keys that sign tokens.
+    Key(Group<identity::KeyCommand>),
     /// Issue tokens.
     Token(Group<TokenCommand>),
     /// Check, try, look at and register workflow definitions.
@@ -85,9 +99,14 @@ pub struct Connect {
     /// Bearer token; safer in a file or in the environment.
     #[arg(long, global = true, env = "PROBITY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// File with the bearer token.
-    #[arg(long, global = true, env = "PROBITY_TOKEN_FILE", default_value = "data/token")]
-    pub token_file: PathBuf,
+    /// File with the bearer token; without it the session of `probity login`, then
+    /// data/token.
+    #[arg(long, global = true, env = "PROBITY_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// File of the sessions of `probity login`; probity/sessions.json in the folder
+    /// for configuration without it.
+    #[arg(long, global = true, env = "PROBITY_SESSION_FILE")]
+    pub session_file: Option<PathBuf>,
     /// How long to go on trying when the platform does not answer.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
     pub retry_for: u64,
@@ -192,6 +211,36 @@ pub struct FaultArgs {
     pub percent: i32,
 }
 
+/// `probity up`.
+#[derive(Debug, Clone, Args)]
+pub struct UpArgs {
+    /// Port of the gateway; 0 takes a free one. Beside the default port services listen
+    /// on their usual ones, beside another on free ones.
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// Address of the gateway; services listen on this machine alone. There is no TLS at
+    /// the gateway: keep it on this machine, or behind a proxy that has.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Folder for everything that is kept, the same as that of `probity dev`.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+    /// Configuration file (TOML) of all services. Without `[tls]` in it, services get
+    /// certificates of an authority made in the data folder.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+}
+
+/// `probity service`.
+#[derive(Debug, Clone, Args)]
+pub struct ServiceArgs {
+    /// Which.
+    pub name: String,
+    /// Flags of a service; see `probity service NAME --help`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub flags: Vec<std::ffi::OsString>,
+}
+
 /// `probity demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -234,6 +283,32 @@ pub enum CaseCommand {
         /// Why.
         #[arg(long)]
         note: Option<String>,
+    },
+    /// List the red flags of a case, and what people made of them.
+    Findings {
+        /// The case, with or without `cases/`.
+        id: String,
+    },
+    /// Say what you made of red flags of a case; it counts towards the
+    /// false-positive rate of their rules.
+    Dispose {
+        /// The case, with or without `cases/`.
+        id: String,
+        /// The findings, with or without `findings/`.
+        #[arg(required = true, value_name = "FINDING")]
+        findings: Vec<String>,
+        /// What you made of them.
+        #[arg(long, value_enum)]
+        disposition: Disposition,
+        /// Why.
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Say how often the flags of each rule were wrong, as people said.
+    Rates {
+        /// How far back; 30 days when not said.
+        #[arg(long, value_name = "TIME", value_parser = crate::values::seconds)]
+        window: Option<i64>,
     },
     /// Cancel a case; what was done is taken back.
     Cancel {

@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use probity_proto::anticorruption::anti_corruption_service_client::AntiCorruptionServiceClient;
 use probity_proto::audit::audit_service_client::AuditServiceClient;
 use probity_proto::compliance::compliance_service_client::ComplianceServiceClient;
+use probity_proto::gateway::account_service_client::AccountServiceClient;
+use probity_proto::gateway::auth_service_client::AuthServiceClient;
 use probity_proto::gateway::gateway_service_client::GatewayServiceClient;
 use probity_proto::intake::intake_service_client::IntakeServiceClient;
 use probity_proto::monitoring::drill_service_client::DrillServiceClient;
@@ -31,6 +33,8 @@ use tonic::{Code, Request, Response, Status};
 
 /// Longest time one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Where the administrator's token of a platform in this folder is.
+const USUAL_TOKEN: &str = "data/token";
 /// Largest answer: receipts may have 64 MiB.
 const LARGEST_ANSWER: usize = 80 * 1024 * 1024;
 
@@ -52,7 +56,7 @@ impl Client {
     pub fn new(connect: &Connect) -> Result<Self, Failure> {
         let token = match &connect.token {
             Some(token) => token.trim().to_owned(),
-            None => read_token(&connect.token_file)?,
+            None => read_token(connect.token_file.as_deref().unwrap_or_else(|| Path::new(USUAL_TOKEN)))?,
         };
         Self::known_as(connect, &token)
     }
@@ -258,6 +262,18 @@ impl Client {
         GatewayServiceClient::new(self.channel.clone())
     }
 
+    /// Sessions and the keys of tokens.
+    #[must_use]
+    pub fn auth(&self) -> AuthServiceClient<Channel> {
+        AuthServiceClient::new(self.channel.clone())
+    }
+
+    /// Accounts.
+    #[must_use]
+    pub fn accounts(&self) -> AccountServiceClient<Channel> {
+        AccountServiceClient::new(self.channel.clone())
+    }
+
     /// Classifications.
     #[must_use]
     pub fn spam(&self) -> SpamServiceClient<Channel> {
@@ -303,7 +319,7 @@ fn endpoint(server: &str) -> Result<Endpoint, Failure> {
 fn read_token(file: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         let file = file.display();
-        let hint = "give --token-file; `probity dev --data DIR` writes one to DIR/token";
+        let hint = "log in with `probity login`, or give --token-file; `probity dev --data DIR` writes one to DIR/token";
         Failure::Usage(format!("the token file {file} cannot be read ({error}); {hint}"))
     })?;
     let token = text.trim();

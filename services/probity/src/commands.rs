@@ -5,6 +5,9 @@ pub(crate) mod case;
 pub(crate) mod deadletter;
 pub(crate) mod execution;
 pub(crate) mod fault;
+pub(crate) mod finding;
+pub(crate) mod key;
+pub(crate) mod login;
 pub(crate) mod rollout;
 pub(crate) mod samples;
 pub(crate) mod schedule;
@@ -14,6 +17,7 @@ pub(crate) mod task;
 pub(crate) mod token;
 pub(crate) mod trace;
 pub(crate) mod trial;
+pub(crate) mod user;
 pub(crate) mod watchlist;
 pub(crate) mod workflow;
 

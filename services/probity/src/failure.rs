@@ -137,7 +137,7 @@ pub(crate) fn grpc_name(code: tonic::Code) -> String {
 fn advice(kind: FaultKind, server: &str) -> Option<String> {
     Some(match kind {
         FaultKind::Unauthenticated => {
-            "give a valid token with --token-file; `probity dev` writes one to DIR/token".to_owned()
+            "log in with `probity login`, or give a valid token with --token-file; `probity dev` writes one to DIR/token".to_owned()
         }
         FaultKind::Denied => {
             "ask for a token with a role that may do this (`probity token issue`)".to_owned()

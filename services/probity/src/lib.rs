@@ -26,8 +26,11 @@ pub mod proof;
 pub mod rollout;
 mod run;
 pub mod samples;
+mod secret;
+pub mod session;
 pub mod spans;
 pub mod split;
+pub mod up;
 mod values;
 
 pub use run::main;

@@ -5,12 +5,13 @@ use crate::args::{
 };
 use crate::client::Client;
 use crate::commands::{
-    audit, case, deadletter, execution, fault, rollout, samples, schedule, seed, task, token, trace, trial,
-    watchlist, workflow,
+    audit, case, deadletter, execution, fault, key, login, rollout, samples, schedule, seed, task, token,
+    trace, trial, user, watchlist, workflow,
 };
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{demo, dev};
+use crate::session::client;
+use crate::{demo, dev, platform, up};
 use anyhow::Context as _;
 use clap::Parser as _;
 use std::io::Write as _;
@@ -19,7 +20,11 @@ use std::process::ExitCode;
 /// Reads the command line, does what it says, and answers with the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    if let Command::Service(args) = &cli.command {
+        return platform::serve(args);
+    }
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody is left to be told when standard error is closed as well.
@@ -46,39 +51,57 @@ fn run(cli: Cli) -> Result<(), Failure> {
 async fn command(command: Command) -> Result<(), Failure> {
     match command {
         Command::Dev(DevArgs { command: Some(DevCommand::Fault(group)), .. }) => {
-            fault::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+            fault::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Dev(args) => dev::run(args, Output::new(Format::Table)).await,
+        Command::Up(args) => up::run(args, Output::new(Format::Table)).await,
         Command::Demo(args) => demo::run(args, Output::new(Format::Table)).await,
         Command::Case(group) => {
-            case::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+            case::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Audit(group) => audit(group.connect, group.command).await,
+        Command::Login(args) => {
+            let out = output(&args.connect);
+            login::login(args, out).await
+        }
+        Command::Logout(args) => {
+            let out = output(&args.connect);
+            login::logout(args, out).await
+        }
+        Command::User(group) => {
+            user::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
+        }
+        Command::Key(group) => {
+            key::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
+        }
         Command::Token(group) => {
-            token::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+            token::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Workflow(group) => workflow(group.connect, group.command).await,
         Command::Execution(group) => {
-            execution::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+            execution::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Schedule(group) => {
-            schedule::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+            schedule::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Task(group) => {
-            task::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+            task::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Queue(group) => {
-            task::queue(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+            task::queue(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::DeadLetter(group) => {
-            deadletter::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+            deadletter::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Watchlist(group) => {
-            watchlist::run(&Client::new(&group.connect)?, group.command, output(&group.connect)).await
+            watchlist::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Samples(args) => samples::run(args.command, Output::new(Format::Table)),
+        Command::Service(args) => {
+            Err(Failure::Usage(format!("service {} is run before anything else is", args.name)))
+        }
         Command::Seed(args) => {
-            seed::run(&Client::new(&args.connect)?, &args, Output::new(args.connect.format())).await
+            seed::run(&client(&args.connect).await?, &args, Output::new(args.connect.format())).await
         }
         Command::Rollout(args) => rollout::run(args, Output::new(Format::Table)).await,
         Command::Trace(args) => {
@@ -101,11 +124,11 @@ async fn workflow(connect: Connect, command: WorkflowCommand) -> Result<(), Fail
         WorkflowCommand::Simulate(args) => trial::simulated(&args, out),
         WorkflowCommand::Schema => trial::schema(out),
         WorkflowCommand::Render(args) => trial::graph(&args, out),
-        WorkflowCommand::List => workflow::list(&Client::new(&connect)?, out).await,
+        WorkflowCommand::List => workflow::list(&client(&connect).await?, out).await,
         WorkflowCommand::Show { name, version } => {
-            workflow::show(&Client::new(&connect)?, &name, version.unwrap_or_default(), out).await
+            workflow::show(&client(&connect).await?, &name, version.unwrap_or_default(), out).await
         }
-        WorkflowCommand::Register { file } => workflow::register(&Client::new(&connect)?, &file, out).await,
+        WorkflowCommand::Register { file } => workflow::register(&client(&connect).await?, &file, out).await,
     }
 }
 
@@ -121,7 +144,7 @@ async fn audit(connect: Connect, command: AuditCommand) -> Result<(), Failure> {
             audit::run(&Client::anonymous(&connect)?, command, out).await
         }
         AuditCommand::Receipt { .. } | AuditCommand::Check => {
-            audit::run(&Client::new(&connect)?, command, out).await
+            audit::run(&client(&connect).await?, command, out).await
         }
     }
 }

@@ -18,6 +18,8 @@ fn wrong_usage_is_told_apart_from_right() {
     check("probity dev", true);
     check("probity dev --port 0 --data /x --no-samples", true);
     check("probity dev --port 70000", false);
+    check("probity up --port 0 --data /x --config c.toml", true);
+    check("probity service intake --listen 127.0.0.1:0", true);
     check("probity demo --exit --port 0", true);
     check("probity case open --kind tender a.json b.json", true);
     check("probity case open --kind tender", false);
@@ -36,6 +38,13 @@ fn wrong_usage_is_told_apart_from_right() {
     check("probity audit verify r.json --key k --key-file f", false);
     check("probity token issue --actor ana --roles officer,auditor --ttl 8h", true);
     check("probity token issue --actor ana --roles root", false);
+    check("probity login olga --tenant t2 --password-file - --server http://x:1", true);
+    check("probity login olga --password secret", false);
+    check("probity user add olga --roles officer,auditor --generate", true);
+    check("probity user add olga --roles officer --generate --password-file f", false);
+    check("probity user add olga", false);
+    check("probity user password olga --tenant t2", true);
+    check("probity key rotate --at-once", true);
     check("probity token issue --actor ana --roles officer --ttl soon", false);
     check("probity workflow lint f.yaml g.yaml --watch --deny-warnings", true);
     check("probity workflow lint", false);

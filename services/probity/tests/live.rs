@@ -140,7 +140,45 @@ fn a_new_user_walks_through() {
     workflows_and_watchlists(&platform);
     executions_and_schedules(&platform);
     tasks_and_dead_letters(&platform);
+    people_log_in_and_out(&platform);
     platform.stop();
+}
+
+/// Without a token at hand: the session of a login serves the other commands.
+fn people_log_in_and_out(platform: &Platform) {
+    let password = platform.file("password", "correct horse battery\nnot read\n");
+    let wrong = platform.file("wrong", "wrong horse battery");
+    let short = platform.file("short", "short");
+    let add = ["user", "add", "olga", "--roles", "officer", "--password-file"];
+    let with = |args: &[&str], file: &Path| platform.run(&[args, &[text(file)]].concat());
+    with(&add, &short).expect(1, &["GTW-0033", "12 to 256 characters"]);
+    with(&add, &password).expect(0, &["users/olga", "officer", "enabled"]);
+    with(&add, &password).expect(1, &["GTW-0029"]);
+    let made = platform
+        .run(&["user", "add", "paul", "--roles", "auditor", "--generate"])
+        .expect(0, &["shown this once"]);
+    assert_eq!(made.out().trim().len(), 24, "the password alone is on standard output");
+    let as_olga = |args: &[&str]| {
+        let mut command = platform.command(args);
+        command
+            .env_remove("PROBITY_TOKEN_FILE")
+            .env("PROBITY_SESSION_FILE", platform.data("../sessions.json"));
+        Ran(command.current_dir(platform.dir.path()).output().unwrap())
+    };
+    let login = |file: &Path| as_olga(&["login", "olga", "--password-file", text(file)]);
+    as_olga(&["case", "list"]).expect(2, &["probity login"]);
+    login(&wrong).expect(1, &["GTW-0027", "the account or the password is wrong"]);
+    login(&password).expect(0, &["users/olga of default"]);
+    as_olga(&["case", "list"]).expect(0, &[]);
+    as_olga(&["user", "list"]).expect(1, &["GTW-0016"]);
+    platform.run(&["user", "disable", "olga"]).expect(0, &["disabled"]);
+    as_olga(&["case", "list"]).expect(1, &["GTW-0015"]);
+    platform.run(&["user", "enable", "olga"]).expect(0, &["enabled"]);
+    login(&password).expect(0, &[]);
+    platform.run(&["key", "rotate"]).expect(0, &["announced", "signing"]);
+    as_olga(&["case", "list"]).expect(0, &[]);
+    as_olga(&["logout"]).expect(0, &["logged out"]);
+    as_olga(&["case", "list"]).expect(2, &["probity login"]);
 }
 
 fn what_was_written(platform: &Platform) {

@@ -4,7 +4,7 @@
 //! unsure, spam) and the tokens that spoke. The model is part of the binary and
 //! was trained by the repository's own tool (`examples/train`).
 //!
-//! **Architecture invariants.** The service keeps nothing and decides nothing: it
+//! **Architecture invariants.** The service keeps no message and decides nothing: it
 //! says how likely a message is spam, and workflows and people act on it. No
 //! input, however broken, is an error as long as it is there: what cannot be read
 //! as a message is read as text. Feature extraction is the same code in the
@@ -43,6 +43,8 @@ impl Service for SpamDetection {
     type Config = Config;
 
     async fn build(config: Config, setup: &mut Setup) -> anyhow::Result<Self> {
+        // Nothing is kept here but an outbox: calls that are denied are audit events.
+        setup.database(&[]).await?;
         let model = Model::shipped().context("the model in this build cannot be read")?;
         let thresholds = config.thresholds(model.training()).map_err(anyhow::Error::msg)?;
         let metrics = Metrics::new(setup.registry())?;

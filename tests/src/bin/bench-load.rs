@@ -2,12 +2,15 @@
 //! platform keeps up; each runs for about a second, so that as many are in flight
 //! as arrive in a second. The time of an acknowledgement counts from when the
 //! execution should have arrived, so that waiting behind others is not hidden.
+//! In the middle third a peer is broken so that its breaker opens (`--whole` leaves
+//! it alone): executions that ask it wait, the others must not notice.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a tool for the terminal
 
 use clap::Parser;
 use hdrhistogram::Histogram;
 use http::Method;
+use probity_tests::workflows::broken::{Broken, broken};
 use probity_tests::workflows::driver::{Call, Line, Steps, Target};
 use probity_tests::workflows::machine::Machine;
 use probity_tests::workflows::ours::{Ours, Store};
@@ -33,6 +36,9 @@ struct Args {
     /// Where the orchestrator and the log keep their data: sqlite or postgres.
     #[arg(long, default_value = "sqlite")]
     store: String,
+    /// No peer is broken.
+    #[arg(long)]
+    whole: bool,
 }
 
 /// What one caller saw.
@@ -61,18 +67,29 @@ async fn run(args: &Args, ours: &Ours) {
     let target = ours.target.clone();
     let steps = Steps { delay_ms: args.delay_ms, log: false };
     let (next, begun) = (Rc::new(Cell::new(0)), Instant::now());
-    let callers = (0..CALLERS)
-        .map(|_| tokio::task::spawn_local(arrive(target.clone(), args.clone(), next.clone(), begun, steps)));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| tokio::task::spawn_local(arrive(target.clone(), args.clone(), next.clone(), begun, steps)))
+        .collect();
+    let arrivals = async {
+        let seen = futures::future::join_all(callers).await;
+        (seen, begun.elapsed().as_secs_f64(), drain(&target, args, steps).await)
+    };
+    let third = Duration::from_secs(args.seconds) / 3;
+    let drill = async {
+        match args.whole {
+            true => None,
+            false => Some(broken(ours, third, third).await),
+        }
+    };
+    let ((seen, took, drained), broken) = tokio::join!(arrivals, drill);
     let mut all = Histogram::<u64>::new_with_max(200_000_000, 3).expect("bounds of a histogram");
     let (mut errors, mut first) = (0, String::new());
-    for one in futures::future::join_all(callers).await {
+    for one in seen {
         let one = one.expect("a caller");
         all.add(&one.acknowledged).expect("same bounds");
         errors += one.errors;
         first = if first.is_empty() { one.first } else { first };
     }
-    let took = begun.elapsed().as_secs_f64();
-    let drained = drain(&target, args, steps).await;
     let transitions = transitions(&target, steps).await;
     let per_s = all.len() as f64 / took;
     let ms = |q: f64| all.value_at_quantile(q) as f64 / 1_000.0;
@@ -91,6 +108,14 @@ async fn run(args: &Args, ours: &Ours) {
     println!("in flight at the end, all done in  {:>8.2} s", drained.as_secs_f64());
     let (rss, peak) = probity_tests::workflows::machine::rss_mb(ours.pid());
     println!("server RSS                         {rss:>8.0} MB, at its peak {peak:.0} MB");
+    if let Some(Broken { opened, asked, done, recovered, first_error }) = broken {
+        let opened =
+            opened.map_or_else(|| "never".to_owned(), |after| format!("{:.2} s", after.as_secs_f64()));
+        println!(
+            "the broken peer's breaker opened after {opened}; of {asked} executions that asked it {done} ended well, {:.2} s after it was back {first_error}",
+            recovered.as_secs_f64()
+        );
+    }
     println!("audit log caught up after          {:>8.0} ms", ours.audit_ms().await);
 }
 

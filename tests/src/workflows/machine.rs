@@ -76,10 +76,43 @@ fn field_kb(file: &str, name: &str) -> u64 {
 /// megabytes: for servers of many processes.
 #[must_use]
 pub fn family_mb(root: u32) -> f64 {
+    family(root).map(|pid| field_kb(&format!("/proc/{pid}/smaps_rollup"), "Pss:") as f64 / 1_000.0).sum()
+}
+
+/// Processor time that a process, those it started and those of them that ended
+/// have taken, outside and inside the kernel, in seconds (proc(5): ticks of a
+/// hundredth).
+#[must_use]
+pub fn cpu_s(root: u32) -> [f64; 2] {
+    let ticks = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        // utime, stime, cutime and cstime: fields 14 to 17.
+        let times = after_name.split_whitespace().skip(11).take(4);
+        let times: Vec<f64> = times.filter_map(|ticks| ticks.parse().ok()).collect();
+        let ended = |at: usize| if pid == root { times.get(at + 2) } else { None };
+        [0, 1].map(|at| times.get(at).unwrap_or(&0.0) + ended(at).unwrap_or(&0.0))
+    };
+    family(root).map(ticks).fold([0.0, 0.0], |all, one| [all[0] + one[0] / 100.0, all[1] + one[1] / 100.0])
+}
+
+/// A process and those it started.
+fn family(root: u32) -> impl Iterator<Item = u32> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let family = pids.filter(|pid| *pid == root || field(*pid, "PPid:") == Some(root));
-    family.map(|pid| field_kb(&format!("/proc/{pid}/smaps_rollup"), "Pss:") as f64 / 1_000.0).sum()
+    pids.filter(move |pid| *pid == root || field(*pid, "PPid:") == Some(root))
+}
+
+/// What the files below a folder hold, in megabytes.
+#[must_use]
+pub fn folder_mb(folder: &Path) -> f64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => folder_mb(&entry.path()),
+        Ok(about) => about.len() as f64 / 1e6,
+        Err(_) => 0.0, // it is gone
+    };
+    entries.map(size).sum()
 }
 
 fn field(pid: u32, name: &str) -> Option<u32> {

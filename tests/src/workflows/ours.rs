@@ -61,12 +61,18 @@ pub struct Ours {
     worker: Option<Child>,
     dir: PathBuf,
     postgres: Option<(Postgres, String)>,
+    redis: Option<String>,
     admin: String,
 }
 
 impl Ours {
     /// Starts everything on an empty folder.
     pub async fn start(store: Store, dir: &Path) -> Self {
+        Self::start_with(store, None, dir).await
+    }
+
+    /// As [`Ours::start`], with a Redis for the task queue.
+    pub async fn start_with(store: Store, redis: Option<String>, dir: &Path) -> Self {
         let postgres = (store == Store::Postgres).then(|| {
             let server = Postgres::start();
             let url = server.create();
@@ -83,6 +89,7 @@ impl Ours {
             worker: None,
             dir: dir.join("data"),
             postgres,
+            redis,
             admin: String::new(),
         };
         ours.restart().await;
@@ -130,8 +137,31 @@ impl Ours {
     /// Memory of PostgreSQL, where there is one.
     #[must_use]
     pub fn database_mb(&self) -> Option<f64> {
+        self.database_pid().map(machine::family_mb)
+    }
+
+    /// The first process of PostgreSQL, where there is one.
+    #[must_use]
+    pub fn database_pid(&self) -> Option<u32> {
         let (server, _) = self.postgres.as_ref()?;
-        machine::process_with(&format!("port={} ", server.port())).map(machine::family_mb)
+        machine::process_with(&format!("port={} ", server.port()))
+    }
+
+    /// Where PostgreSQL's database is, where there is one.
+    #[must_use]
+    pub fn database(&self) -> Option<&str> {
+        self.postgres.as_ref().map(|(_, url)| url.as_str())
+    }
+
+    /// What everything stored takes on disk, PostgreSQL's log left out, in megabytes.
+    #[must_use]
+    pub fn disk_mb(&self) -> f64 {
+        let database = self.postgres.as_ref().map_or(0.0, |(server, url)| {
+            let name = url.rsplit('/').next().unwrap_or_default();
+            let bytes = server.psql(name, "SELECT pg_database_size(current_database())");
+            bytes.parse::<f64>().expect("a size in bytes") / 1e6
+        });
+        machine::folder_mb(&self.dir) + database
     }
 
     /// SIGKILL.
@@ -150,6 +180,9 @@ impl Ours {
             for service in ["ORCHESTRATOR", "AUDIT_AGGREGATOR"] {
                 command.env(format!("PROBITY_{service}__DATABASE__URL"), url);
             }
+        }
+        if let Some(url) = &self.redis {
+            command.env("PROBITY_ORCHESTRATOR__REDIS__URL", url);
         }
         let mut child = Child::spawn(command);
         child.wait_for_line(START, |line| line.starts_with("READY ")).await;

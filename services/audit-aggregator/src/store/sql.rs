@@ -21,12 +21,6 @@ pub(crate) fn list(first: usize, count: usize) -> String {
     places.join(", ")
 }
 
-/// `($1, $2), ($3, $4), …`
-pub(crate) fn rows(count: usize, columns: usize) -> String {
-    let rows: Vec<_> = (0..count).map(|row| format!("({})", list(row * columns + 1, columns))).collect();
-    rows.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,7 +38,5 @@ mod tests {
     #[test]
     fn places_are_numbered_through() {
         assert_eq!(list(3, 2), "$3, $4");
-        assert_eq!(rows(2, 3), "($1, $2, $3), ($4, $5, $6)");
-        assert_eq!(rows(0, 3), "");
     }
 }

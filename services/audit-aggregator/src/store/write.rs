@@ -4,7 +4,7 @@ use super::{Store, number, sql};
 use crate::domain::batch::{Addition, Batch, NewEntry};
 use crate::error::Error;
 use probity_merkle::{Checkpoint, NoteSigner, Tile, TileId, TileTree};
-use probity_storage::{Tx, Value, args};
+use probity_storage::{Tx, Value, args, row};
 use probity_types::Micros;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -82,40 +82,27 @@ async fn advance(tx: &mut Tx, from: u64, to: u64) -> Result<(), Error> {
 }
 
 async fn insert(tx: &mut Tx, rows: &[(u64, &NewEntry)]) -> Result<(), Error> {
-    for chunk in sql::chunks(rows) {
-        let text = format!(
-            "INSERT INTO entry (idx, event_id, tenant, case_name, action, leaf) VALUES {}",
-            sql::rows(chunk.len(), 6)
-        );
-        let mut args = Vec::with_capacity(chunk.len() * 6);
-        for (index, entry) in chunk {
-            args.extend(args![
-                number(*index),
-                entry.event_id,
-                entry.tenant.as_str(),
-                entry.case.as_str(),
-                entry.action.as_str(),
-                entry.leaf.as_slice()
-            ]);
-        }
-        tx.execute(&text, args).await?;
-    }
+    let sql = "INSERT INTO entry (idx, event_id, tenant, case_name, action, leaf)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    let row = |(index, entry): &(u64, &NewEntry)| {
+        row![
+            number(*index),
+            entry.event_id,
+            entry.tenant.as_str(),
+            entry.case.as_str(),
+            entry.action.as_str(),
+            entry.leaf.as_slice()
+        ]
+    };
+    tx.execute_many(sql, rows.iter().map(row).collect::<Vec<_>>()).await?;
     Ok(())
 }
 
 async fn upsert(tx: &mut Tx, tiles: &[(TileId, Tile)]) -> Result<(), Error> {
-    for chunk in sql::chunks(tiles) {
-        let text = format!(
-            "INSERT INTO tile (level, idx, hashes) VALUES {}
-             ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes",
-            sql::rows(chunk.len(), 3)
-        );
-        let mut args = Vec::with_capacity(chunk.len() * 3);
-        for (id, tile) in chunk {
-            args.extend(args![i32::from(id.level), number(id.index), tile.to_bytes()]);
-        }
-        tx.execute(&text, args).await?;
-    }
+    let sql = "INSERT INTO tile (level, idx, hashes) VALUES ($1, $2, $3)
+        ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes";
+    let row = |(id, tile): &(TileId, Tile)| row![i32::from(id.level), number(id.index), tile.to_bytes()];
+    tx.execute_many(sql, tiles.iter().map(row).collect::<Vec<_>>()).await?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Who is at the door.
 
 use probity_types::{Micros, Role, Roles};
+use uuid::Uuid;
 
 /// Longest name of an actor, without its prefix.
 const MAX_NAME: usize = 128;
@@ -18,6 +19,8 @@ pub struct Principal {
     pub roles: Roles,
     /// When the token ends.
     pub expires: Micros,
+    /// The session the token belongs to, if it belongs to one.
+    pub session: Option<Uuid>,
 }
 
 /// Checks the name of an actor as tokens carry it.

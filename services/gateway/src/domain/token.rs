@@ -16,6 +16,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Longest token that is looked at.
 pub const MAX_TOKEN_LEN: usize = 8 * 1024;
@@ -48,6 +49,9 @@ struct Claims {
     iat: i64,
     nbf: i64,
     exp: i64,
+    /// The session it belongs to; absent in tokens that an administrator issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<Uuid>,
 }
 
 /// For whom a token is made.
@@ -61,6 +65,8 @@ pub struct Grant {
     pub roles: Roles,
     /// How long it lasts.
     pub ttl: Duration,
+    /// The session it belongs to, if it belongs to one.
+    pub session: Option<Uuid>,
 }
 
 /// A token just made.
@@ -97,6 +103,9 @@ pub enum Refused {
     /// `nbf` or `iat` lies in the future.
     #[error("the token is not valid yet; check the clocks")]
     TooEarly,
+    /// Its session was ended, or its account was disabled.
+    #[error("the session of the token has ended; log in again")]
+    Ended,
     /// The subject, the tenant or the roles are none we know.
     #[error("the token names a subject, a tenant or roles that cannot be")]
     Claims,
@@ -124,6 +133,12 @@ impl TokenKey {
         (&self.id, self.public.to_bytes())
     }
 
+    /// The id of the key.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Makes a token.
     ///
     /// # Errors
@@ -142,23 +157,26 @@ impl TokenKey {
             iat,
             nbf: iat,
             exp,
+            sid: grant.session,
         };
-        let signed = format!("{}.{}", B64.encode(self.header()?), B64.encode(serde_json::to_vec(&claims)?));
-        let signature = B64.encode(self.key.sign(signed.as_bytes()).to_bytes());
-        Ok(Issued {
-            token: format!("{signed}.{signature}"),
-            id,
-            expires: Micros(exp.saturating_mul(1_000_000)),
-        })
+        let token = self.sign(TYPE, &claims)?;
+        Ok(Issued { token, id, expires: Micros(exp.saturating_mul(1_000_000)) })
     }
 
-    fn header(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&Header {
+    /// A compact JWS of this type with these claims.
+    ///
+    /// # Errors
+    /// When the claims cannot be encoded.
+    pub(super) fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, serde_json::Error> {
+        let header = serde_json::to_vec(&Header {
             alg: ALGORITHM.to_owned(),
             kid: self.id.clone(),
-            typ: TYPE.to_owned(),
+            typ: typ.to_owned(),
             crit: None,
-        })
+        })?;
+        let signed = format!("{}.{}", B64.encode(header), B64.encode(serde_json::to_vec(claims)?));
+        let signature = B64.encode(self.key.sign(signed.as_bytes()).to_bytes());
+        Ok(format!("{signed}.{signature}"))
     }
 
     /// Who a token speaks of.
@@ -167,25 +185,47 @@ impl TokenKey {
     /// The first reason to refuse it; the signature is checked before any claim
     /// is believed.
     pub fn verify(&self, token: &str, now: Micros) -> Result<Principal, Refused> {
+        accept(self.open(TYPE, token)?, now)
+    }
+
+    /// The claims of a JWS of this type that this key signed; none of them has been
+    /// looked at.
+    ///
+    /// # Errors
+    /// The first reason to refuse it.
+    pub(super) fn open<T: for<'de> Deserialize<'de>>(&self, typ: &str, token: &str) -> Result<T, Refused> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(Refused::TooLong);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
         let (header, claims) = signed.split_once('.').ok_or(Refused::Malformed)?;
-        self.check_header(&part::<Header>(header)?)?;
+        self.check_header(&part::<Header>(header)?, typ)?;
         let signature = B64
             .decode(signature)
             .ok()
             .and_then(|bytes| Signature::from_slice(&bytes).ok())
             .ok_or(Refused::Malformed)?;
         self.public.verify_strict(signed.as_bytes(), &signature).map_err(|_| Refused::Signature)?;
-        accept(part(claims)?, now)
+        part(claims)
     }
 
-    fn check_header(&self, header: &Header) -> Result<(), Refused> {
-        let ours = header.alg == ALGORITHM && header.typ == TYPE && header.kid == self.id;
+    fn check_header(&self, header: &Header, typ: &str) -> Result<(), Refused> {
+        let ours = header.alg == ALGORITHM && header.typ == typ && header.kid == self.id;
         if ours && header.crit.is_none() { Ok(()) } else { Err(Refused::Foreign) }
     }
+}
+
+/// The id of the key that a token says it was signed with.
+///
+/// # Errors
+/// When it has no header of ours.
+pub fn key_id(token: &str) -> Result<String, Refused> {
+    if token.len() > MAX_TOKEN_LEN {
+        return Err(Refused::TooLong);
+    }
+    let mut parts = token.split('.');
+    let header = parts.next().filter(|_| parts.count() == 2).ok_or(Refused::Malformed)?;
+    Ok(part::<Header>(header)?.kid)
 }
 
 fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Refused> {
@@ -216,6 +256,7 @@ fn accept(claims: Claims, now: Micros) -> Result<Principal, Refused> {
         tenant: claims.tenant,
         roles: Roles::new(claims.roles),
         expires: at(claims.exp),
+        session: claims.sid,
     })
 }
 

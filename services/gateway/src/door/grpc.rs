@@ -2,7 +2,6 @@
 //! trailers included; only the headers are ours.
 
 use super::Door;
-use super::admission::Admitted;
 use super::arrival::Arrival;
 use super::refusal::Refusal;
 use crate::error::Error;
@@ -36,18 +35,10 @@ pub(super) async fn serve(door: &Door, request: Request, arrival: &mut Arrival) 
     *inner.version_mut() = http::Version::HTTP_2;
     *inner.uri_mut() = Uri::from(method.path.clone());
     *inner.headers_mut() = headers;
-    mark(&mut inner, admitted);
+    admitted.mark(inner.extensions_mut());
     let Ok(mut response) = backend.oneshot(inner).await;
     strip(response.headers_mut());
     Ok(response.map(Body::new))
-}
-
-/// The caller, for the RPCs the gateway answers itself.
-fn mark(request: &mut http::Request<tonic::body::Body>, admitted: Admitted) {
-    request.extensions_mut().insert(admitted.ctx);
-    if let Some(principal) = admitted.principal {
-        request.extensions_mut().insert(principal);
-    }
 }
 
 fn pass(from: &HeaderMap, to: &mut HeaderMap) {

@@ -91,7 +91,7 @@ pub(super) fn tell(standing: &Standing, headers: &mut HeaderMap) {
 
 /// Who an address stands for: the network of an IPv6 host has more addresses than
 /// there are buckets.
-fn network(address: &str) -> String {
+pub(crate) fn network(address: &str) -> String {
     match address.parse() {
         Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => {
             let s = v6.segments();

@@ -6,10 +6,10 @@ use crate::error::Error;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
+use probity_runtime::problem::Problem;
 use probity_runtime::status;
-use probity_runtime::status::{fault_of, http_status, reason};
+use probity_runtime::status::{fault_of, http_status};
 use probity_types::{Fault, FaultKind};
-use serde::Serialize;
 use tonic::{Code, Status};
 
 /// A failure about to be answered. What it says may be read by the caller: the
@@ -66,7 +66,7 @@ fn challenge(error: &Error) -> Option<String> {
         Error::BadToken(why) => {
             Some(format!(r#"{BEARER}, error="invalid_token", error_description="{why}""#))
         }
-        Error::Role(_) | Error::Inside | Error::OtherTenant(_) => {
+        Error::Role(_) | Error::Inside | Error::OtherTenant(_) | Error::HomeKeys(_) => {
             Some(format!(r#"{BEARER}, error="insufficient_scope""#))
         }
         _ => None,
@@ -82,31 +82,6 @@ fn with_code(status: &Status, code: Code) -> Status {
     )
 }
 
-/// `application/problem+json`, RFC 9457, with what gRPC carries in its details.
-#[derive(Debug, Serialize)]
-pub(super) struct Problem<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    code: &'a str,
-    reason: &'static str,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    trace_id: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct FieldError<'a> {
-    field: &'a str,
-    description: &'a str,
-}
-
 impl Refusal {
     /// The gRPC code, over REST too.
     pub(super) fn code(&self) -> i32 {
@@ -115,45 +90,19 @@ impl Refusal {
 
     /// The failure as a problem document.
     pub(super) fn problem<'a>(&'a self, arrival: &'a Arrival) -> Problem<'a> {
-        let fields = self.fault.violations.iter();
-        Problem {
-            kind: format!("urn:probity:error:{}", self.fault.code),
-            title: title(self.fault.kind),
-            status: self.http.as_u16(),
-            detail: &self.fault.message,
-            code: self.fault.code,
-            reason: reason(self.fault.kind),
-            request_id: &arrival.request_id,
-            trace_id: &arrival.trace_id,
-            errors: fields.map(|v| FieldError { field: &v.field, description: &v.description }).collect(),
-            retry_after: self.retry_after(),
-        }
-    }
-
-    /// Whole seconds, rounded up, at least one.
-    fn retry_after(&self) -> Option<u64> {
-        self.fault
-            .retry_after
-            .map(|after| after.as_millis().div_ceil(1_000).max(1))
-            .and_then(|s| u64::try_from(s).ok())
+        Problem::new(&self.fault, self.http, &arrival.request_id, &arrival.trace_id)
     }
 
     /// The answer over REST.
     pub(super) fn rest(self, arrival: &Arrival) -> Response {
-        let body = serde_json::to_vec(&self.problem(arrival)).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
+        let problem = self.problem(arrival);
+        let mut response = Response::new(Body::from(serde_json::to_vec(&problem).unwrap_or_default()));
+        *response.headers_mut() = problem.headers();
         *response.status_mut() = self.http;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let texts = [
-            (header::ALLOW, self.allow.clone()),
-            (header::WWW_AUTHENTICATE, self.challenge.clone()),
-            (header::RETRY_AFTER, self.retry_after().map(|seconds| seconds.to_string())),
-        ];
+        let texts = [(header::ALLOW, self.allow.clone()), (header::WWW_AUTHENTICATE, self.challenge.clone())];
         for (name, text) in texts {
             if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
-                headers.insert(name, value);
+                response.headers_mut().insert(name, value);
             }
         }
         response
@@ -162,24 +111,5 @@ impl Refusal {
     /// The answer over gRPC: trailers only.
     pub(super) fn grpc(self) -> Response {
         self.status.into_http::<Body>()
-    }
-}
-
-/// The name of a kind, for people.
-pub(crate) const fn title(kind: FaultKind) -> &'static str {
-    match kind {
-        FaultKind::Invalid => "The request cannot be used",
-        FaultKind::Unauthenticated => "Not authenticated",
-        FaultKind::Denied => "Not allowed",
-        FaultKind::NotFound => "Not found",
-        FaultKind::Exists => "Already there",
-        FaultKind::Stale => "Outdated",
-        FaultKind::WrongState => "Not possible in this state",
-        FaultKind::KeyReused => "Idempotency key used for something else",
-        FaultKind::Overloaded => "Too much at once",
-        FaultKind::Timeout => "Out of time",
-        FaultKind::Unavailable => "Not available",
-        FaultKind::Corrupt => "Stored data is damaged",
-        FaultKind::Internal => "A mistake on our side",
     }
 }

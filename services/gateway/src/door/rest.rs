@@ -149,10 +149,9 @@ impl Call<'_> {
         let headers = self.door.outgoing(&self.admitted, self.arrival, self.timeout())?;
         let mut request = tonic::Request::new(message);
         *request.metadata_mut() = MetadataMap::from_headers(headers);
-        request.extensions_mut().insert(self.admitted.ctx.clone());
-        if let Some(principal) = &self.admitted.principal {
-            request.extensions_mut().insert(principal.clone());
-        }
+        let mut extensions = http::Extensions::new();
+        self.admitted.mark(&mut extensions);
+        *request.extensions_mut() = extensions;
         Ok(request)
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 /// What stands for a resource in the examples. The ids are of the right form and
 /// belong to nothing.
-pub const RESOURCES: [(&str, &str); 14] = [
+pub const RESOURCES: [(&str, &str); 15] = [
     ("cases", "case_01a1fd0700ff74d588c386b22dc28ceb"),
     ("executions", "exec_01a1fd0700ff74d588c386b22dc28cec"),
     ("findings", "find_01a1fd0700ff74d588c386b22dc28ced"),
@@ -22,6 +22,7 @@ pub const RESOURCES: [(&str, &str); 14] = [
     ("entries", "0"),
     ("schedules", "nightly"),
     ("users", "olga"),
+    ("service-accounts", "erp"),
     ("evaluations", "eval_01a1fd0700ff74d588c386b22dc28cef"),
 ];
 

@@ -11,7 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use probity_proto::access::{self, MethodAccess};
 use probity_types::Role;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _,
+};
 use serde_json::{Map, Value, json};
 
 /// How deep query parameters reach into messages.
@@ -81,7 +83,14 @@ impl Operation<'_, '_> {
                 text.split('/').nth(hole.at.saturating_sub(1)) == Some(hole.collection.as_str())
             });
             if !fits && hole.at == 1 {
-                example.insert(name, json!(format!("{}/{}", hole.collection, id_of(&hole.collection))));
+                let value = json!(format!("{}/{}", hole.collection, id_of(&hole.collection)));
+                // A field of the body that the path gives too says the same.
+                if let Some((outer, inner)) = name.split_once('.')
+                    && let Some(Value::Object(fields)) = example.get_mut(outer)
+                {
+                    fields.insert(inner.to_owned(), value.clone());
+                }
+                example.insert(name, value);
             }
         }
     }
@@ -251,7 +260,8 @@ impl Operation<'_, '_> {
         let message = message.map_err(|fault| format!("{name}: its example is refused: {fault:?}"))?;
         let message =
             DynamicMessage::decode(self.method.input(), message).map_err(|e| format!("{name}: {e}"))?;
-        let message = serde_json::to_string_pretty(&message).map_err(|e| format!("{name}: {e}"))?;
+        let message = grpc_json(&message).and_then(|json| serde_json::to_string_pretty(&json));
+        let message = message.map_err(|e| format!("{name}: {e}"))?;
         let rpc = access::path(self.method);
         let key = format!("{}-1", self.method.name());
         Ok(samples::all(&samples::Call {
@@ -276,7 +286,9 @@ impl Operation<'_, '_> {
         }
         for failure in problems::ALL.iter().chain([&problems::TIMEOUT]) {
             let applies = match failure.status {
-                401 | 403 => !access.public,
+                // A password or a refresh token may be wrong where no token is needed.
+                401 => !access.public || !access.read_only,
+                403 => !access.public,
                 404 => !access.public || !self.path.holes.is_empty(),
                 408 | 413 | 415 => body,
                 409 | 422 => !access.read_only,
@@ -309,6 +321,21 @@ impl Operation<'_, '_> {
         };
         json!({"description": about, "headers": headers, "content": content})
     }
+}
+
+/// A message in the JSON that grpcurl reads: field masks are messages to it.
+fn grpc_json(message: &DynamicMessage) -> serde_json::Result<Value> {
+    let mut json = serde_json::to_value(message)?;
+    for field in message.descriptor().fields().filter(|field| message.has_field(field)) {
+        if matches!(field.kind(), Kind::Message(m) if m.full_name() == "google.protobuf.FieldMask") {
+            let mask = message.get_field(&field);
+            let paths = mask.as_message().and_then(|mask| mask.get_field_by_name("paths"));
+            let paths = paths.iter().filter_map(|paths| paths.as_list()).flatten();
+            let paths: Vec<_> = paths.filter_map(|path| path.as_str()).collect();
+            json[field.json_name()] = json!({"paths": paths});
+        }
+    }
+    Ok(json)
 }
 
 /// A stream of nothing but bytes is handed out as a file.

@@ -1,6 +1,6 @@
 //! The answers that are no success, as the door gives them.
 
-use crate::door::title;
+use probity_runtime::problem::title;
 use probity_runtime::status::reason;
 use probity_types::FaultKind;
 use serde_json::{Map, Value, json};

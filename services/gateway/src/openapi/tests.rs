@@ -75,7 +75,10 @@ fn public_operations_need_no_token() {
             "/v1/log/consistency",
             "/v1/log/key",
             "/v1/methods",
-            "/v1/platform"
+            "/v1/platform",
+            "/v1/sessions:login",
+            "/v1/sessions:logout",
+            "/v1/sessions:refresh"
         ]
     );
 }

@@ -2,11 +2,11 @@
 //! path, which has the last word.
 
 use super::fault::Fault;
-use super::json;
 use super::query::{self, FieldPath, Taken};
 use super::routes::Found;
 use super::rules::{Binding, Body};
 use super::schema::Schema;
+use super::{json, mask};
 use bytes::Bytes;
 use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value};
@@ -53,6 +53,7 @@ pub(super) fn build(
             query::apply(schema, rule.root, parts.query, &taken, &mut message)?;
         }
     }
+    mask::imply(schema, rule, &parts.body, &mut message)?;
     for (field, text) in rule.variables.iter().zip(&found.variables) {
         from_path(schema, rule, field, text, &mut message).map_err(|why| Fault::parameter(field, why))?;
     }

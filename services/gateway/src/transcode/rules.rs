@@ -50,6 +50,8 @@ pub struct Binding {
     /// The fields of the path, in the order of the template.
     pub(super) variables: Vec<String>,
     pub(super) body: Body,
+    /// The field mask of a PATCH, which is made of the body where nobody gives one.
+    pub(super) mask: Option<FieldDescriptor>,
 }
 
 pub(super) enum Body {
@@ -166,8 +168,16 @@ pub(super) fn bind(
     if method.client_streaming && method.server_streaming {
         return Err("streams in both directions have no REST form".to_owned());
     }
-    let binding = Binding { method: method.clone(), root, variables: variables?, body };
+    let mask = mask(&descriptor.input()).filter(|_| http == http::Method::PATCH);
+    let binding = Binding { method: method.clone(), root, variables: variables?, body, mask };
     Ok((http, template, binding))
+}
+
+/// The field that says what an update changes (AIP-134).
+fn mask(input: &MessageDescriptor) -> Option<FieldDescriptor> {
+    let is_mask =
+        |kind: &Kind| matches!(kind, Kind::Message(m) if m.full_name() == "google.protobuf.FieldMask");
+    input.get_field_by_name("update_mask").filter(|field| is_mask(&field.kind()) && !field.is_list())
 }
 
 fn pattern(rule: &HttpRule) -> Result<(http::Method, &str), String> {

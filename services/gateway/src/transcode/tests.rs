@@ -132,6 +132,11 @@ fn a_field_is_given_in_one_place() {
     check("GET /v1/shelves/s/items?parent=x", "", "parameter parent");
     check("PATCH /v1/items/i1?item.flag=true", "{}", "parameter item.flag");
     check("PATCH /v1/items/i1", r#"{"name":"items/i2"}"#, "parameter item.name");
+    check(
+        "PATCH /v1/items/i1",
+        r#"{"i32":0,"flag":null}"#,
+        r#"UpdateItem {"item":{"name":"items/i1"},"updateMask":"flag,i32"}"#,
+    );
     check("PATCH /v1/items/i1", r#"{"name":"items/i1"}"#, r#"UpdateItem {"item":{"name":"items/i1"}}"#);
     check("PUT /v1/items/i1?updateMask=x", "{}", "parameter updateMask");
     check("PUT /v1/items/i1", r#"{"item":{"name":"x"}}"#, "parameter item.name");

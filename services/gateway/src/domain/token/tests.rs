@@ -46,6 +46,7 @@ fn an_issued_token_is_verified() {
         tenant: "default".into(),
         roles: Roles::new([Role::Officer, Role::Auditor]),
         ttl: Duration::from_secs(60),
+        session: None,
     };
     let issued = key(1).issue(&grant, NOW).expect("issued");
     let principal = key(1).verify(&issued.token, NOW).expect("verified");
