@@ -199,7 +199,7 @@ impl Parts {
             monitor: monitor.clone(),
             faults: faults.clone(),
             relayed: false,
-            outboxes: crate::relay::Gauges::new(&registry)?,
+            outboxes: crate::metrics::OutboxMetrics::new(&registry)?,
         };
         let service =
             S::build(settings.own, &mut setup).await.with_context(|| format!("{} cannot start", S::NAME))?;

@@ -82,7 +82,7 @@ pub struct Setup {
     pub(crate) faults: Arc<Faults>,
     /// Whether what is put in the outbox of its store reaches the audit log.
     pub(crate) relayed: bool,
-    pub(crate) outboxes: crate::relay::Gauges,
+    pub(crate) outboxes: crate::metrics::OutboxMetrics,
 }
 
 impl Setup {
