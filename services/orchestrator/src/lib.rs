@@ -92,9 +92,7 @@ impl Service for Orchestrator {
         let clock = setup.clock();
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let gate = Gate::new(clock.clone());
-        let blobs = Blobs::new(setup, store.clone());
-        let keeping = blobs.clone();
-        setup.spawn("blobs", |stop| keeping.keep(stop));
+        let blobs = keep_blobs(setup, &store);
         let calls = Calls { blobs: blobs.clone(), gate: gate.clone(), metrics: metrics.clone() };
         let dispatcher = Dispatcher::new(setup, contracts.clone(), calls, &config);
         let board = Board::new(clock.clone(), metrics.clone(), shared_queue(&config)?);
@@ -116,11 +114,9 @@ impl Service for Orchestrator {
         };
         let lane = Lane::new(&config, parts);
         let handle = lane.handle();
-        let journal = JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent());
-        setup.relay("journal", Arc::new(journal));
+        relay_journal(setup, &store, &handle);
         setup.spawn("lane", |stop| lane.run(stop));
-        board.configure(store.queues().await?);
-        keep_tasks(setup, &board, &handle, &store);
+        look_after_queues(setup, &board, &store, &handle).await?;
         setup.spawn("dead letters", |stop| letters.run(stop));
         let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
         let running = runner.clone();
@@ -187,13 +183,38 @@ fn views(setup: &mut Setup, config: &Config, store: &Store) -> anyhow::Result<Vi
     Ok(Views::new(store.clone(), known))
 }
 
-/// Keeps the settings of queues, the leases of workers, and the queue that replicas
-/// share, when there is one.
-fn keep_tasks(setup: &mut Setup, board: &Board, lane: &Handle, store: &Store) {
+/// The way to documents, which are kept for good once executions name them.
+fn keep_blobs(setup: &mut Setup, store: &Store) -> Blobs {
+    let blobs = Blobs::new(setup, store.clone());
+    let keeping = blobs.clone();
+    setup.spawn("blobs", |stop| keeping.keep(stop));
+    blobs
+}
+
+/// Hands what the lane commits to the audit log.
+fn relay_journal(setup: &mut Setup, store: &Store, lane: &Handle) {
+    let journal = JournalOutbox::new(store.clone(), lane.on_commit(), lane.recent());
+    setup.relay("journal", Arc::new(journal));
+}
+
+/// Keeps the settings of queues and the leases of tasks.
+async fn look_after_queues(
+    setup: &mut Setup,
+    board: &Board,
+    store: &Store,
+    lane: &Handle,
+) -> anyhow::Result<()> {
+    board.configure(store.queues().await?);
     let (settings, kept) = (board.clone(), store.clone());
     setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
     let (watched, answered) = (board.clone(), lane.clone());
     setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
+    share_tasks(setup, board, lane);
+    Ok(())
+}
+
+/// Keeps the queue that replicas share, when there is one.
+fn share_tasks(setup: &mut Setup, board: &Board, lane: &Handle) {
     if board.is_shared() {
         let (board, lane) = (board.clone(), lane.clone());
         setup.spawn("shared queue", |stop| tasks::keep_shared(board, lane, stop));
