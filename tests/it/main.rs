@@ -1,6 +1,7 @@
 //! The whole platform under test, through its public door.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod blobs;
 mod chaos;
 mod clients;
 mod clock;
@@ -19,4 +20,6 @@ mod scale;
 mod shapes;
 mod stand;
 mod tenants;
+mod up;
+mod views;
 mod workers;

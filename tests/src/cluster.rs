@@ -6,12 +6,14 @@ use crate::sandbox::binary;
 use probity_proto::intake::UploadDocumentRequest;
 use probity_proto::intake::intake_service_client::IntakeServiceClient;
 use probity_proto::orchestrator::case_service_client::CaseServiceClient;
+use probity_proto::orchestrator::dead_letter_service_client::DeadLetterServiceClient;
 use probity_proto::orchestrator::execution_service_client::ExecutionServiceClient;
+use probity_proto::orchestrator::task_service_client::TaskServiceClient;
 use probity_proto::orchestrator::worker_service_client::WorkerServiceClient;
 use probity_proto::orchestrator::workflow_service_client::WorkflowServiceClient;
 use probity_proto::orchestrator::{
     Execution, GetExecutionRequest, OpenCaseRequest, RegisterDefinitionRequest, StartExecutionRequest,
-    TaskResult, WorkRequest, WorkerHello,
+    TaskFailure, TaskResult, WorkRequest, WorkerHello, WorkerTask,
 };
 use probity_runtime::{CALLER_HEADER, IDEMPOTENCY_KEY, Minter};
 use probity_testkit::{Child, free_port};
@@ -272,11 +274,7 @@ impl Doors {
 
     /// Registers the definition of the trials with one of them.
     pub async fn register(&self, turn: usize) -> Result<(), Status> {
-        let request = RegisterDefinitionRequest { source: DEFINITION.to_owned(), validate_only: false };
-        WorkflowServiceClient::new(self.at(turn))
-            .register_definition(self.request(request, None))
-            .await
-            .map(drop)
+        self.register_source(turn, DEFINITION).await
     }
 
     /// Starts an execution with a key of its number; its name.
@@ -303,6 +301,7 @@ impl Doors {
             media_type: item.media_type().to_owned(),
             filename: item.filename().to_owned(),
             data: item.bytes().to_vec().into(),
+            ..UploadDocumentRequest::default()
         };
         let upload = self.request(futures::stream::iter([piece]), None);
         let document =
@@ -315,6 +314,33 @@ impl Doors {
         };
         let request = self.request(request, Some(&format!("case {number}")));
         Ok(CaseServiceClient::new(self.at(turn)).open_case(request).await?.into_inner().name)
+    }
+
+    /// Registers a definition with one of them.
+    pub async fn register_source(&self, turn: usize, source: &str) -> Result<(), Status> {
+        let request = RegisterDefinitionRequest { source: source.to_owned(), validate_only: false };
+        WorkflowServiceClient::new(self.at(turn))
+            .register_definition(self.request(request, None))
+            .await
+            .map(drop)
+    }
+
+    /// The execution service of one of them.
+    #[must_use]
+    pub fn executions(&self, turn: usize) -> ExecutionServiceClient<Channel> {
+        ExecutionServiceClient::new(self.at(turn))
+    }
+
+    /// The task service of one of them.
+    #[must_use]
+    pub fn tasks(&self, turn: usize) -> TaskServiceClient<Channel> {
+        TaskServiceClient::new(self.at(turn))
+    }
+
+    /// The dead letters at one of them.
+    #[must_use]
+    pub fn letters(&self, turn: usize) -> DeadLetterServiceClient<Channel> {
+        DeadLetterServiceClient::new(self.at(turn))
     }
 
     /// The case service of one of them.
@@ -334,16 +360,28 @@ impl Doors {
     #[must_use]
     pub fn work(&self) -> Vec<tokio::task::JoinHandle<()>> {
         let done = Arc::new(AtomicU64::new(0));
-        let serve = |door: &Channel| tokio::spawn(serve(door.clone(), self.tokens.clone(), done.clone()));
+        let serve = |door: &Channel| {
+            tokio::spawn(serve(door.clone(), self.tokens.clone(), done.clone(), ("default", echo)))
+        };
         self.replicas.iter().map(serve).collect()
     }
 
     /// Works for one replica until the answer is dropped.
     #[must_use]
     pub fn work_at(&self, turn: usize) -> AtWork {
+        self.serve_at(turn, "default", echo)
+    }
+
+    /// Fails every task of a queue for good, at one replica, until the answer is dropped.
+    #[must_use]
+    pub fn fail_at(&self, turn: usize, queue: &'static str) -> AtWork {
+        self.serve_at(turn, queue, fail)
+    }
+
+    fn serve_at(&self, turn: usize, queue: &'static str, answer: Answer) -> AtWork {
         let done = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(serve(self.at(turn), self.tokens.clone(), done.clone()));
-        AtWork { task, done }
+        let served = serve(self.at(turn), self.tokens.clone(), done.clone(), (queue, answer));
+        AtWork { task: tokio::spawn(served), done }
     }
 }
 
@@ -368,24 +406,32 @@ impl Drop for AtWork {
     }
 }
 
-async fn serve(door: Channel, tokens: Tokens, done: Arc<AtomicU64>) {
+/// What a worker makes of a task.
+type Answer = fn(WorkerTask) -> TaskResult;
+
+async fn serve(door: Channel, tokens: Tokens, done: Arc<AtomicU64>, work: (&'static str, Answer)) {
     loop {
         // Whatever ends a stream, the worker comes back.
-        let _ = work_once(door.clone(), &tokens, &done).await;
+        let _ = work_once(door.clone(), &tokens, &done, work).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-async fn work_once(door: Channel, tokens: &Tokens, done: &AtomicU64) -> Result<(), Status> {
+async fn work_once(
+    door: Channel,
+    tokens: &Tokens,
+    done: &AtomicU64,
+    (queue, answer): (&'static str, Answer),
+) -> Result<(), Status> {
     let (send, messages) = mpsc::channel(64);
-    let hello = WorkerHello { worker: "echo".to_owned(), queues: vec!["default".to_owned()] };
+    let hello = WorkerHello { worker: "echo".to_owned(), queues: vec![queue.to_owned()] };
     let first = WorkRequest { hello: Some(hello), credits: 32, ..WorkRequest::default() };
     let gone = |_| Status::unavailable("the stream is gone");
     send.send(first).await.map_err(gone)?;
     let request = tokens.request(ReceiverStream::new(messages), &[Role::Worker], None, None);
     let mut stream = WorkerServiceClient::new(door).work(request).await?.into_inner();
     while let Some(message) = stream.message().await? {
-        let results: Vec<_> = message.tasks.into_iter().map(echo).collect();
+        let results: Vec<_> = message.tasks.into_iter().map(answer).collect();
         if !results.is_empty() {
             done.fetch_add(results.len() as u64, Ordering::SeqCst);
             let credits = i32::try_from(results.len()).unwrap_or(0);
@@ -395,6 +441,16 @@ async fn work_once(door: Channel, tokens: &Tokens, done: &AtomicU64) -> Result<(
     Ok(())
 }
 
-fn echo(task: probity_proto::orchestrator::WorkerTask) -> TaskResult {
+fn fail(task: WorkerTask) -> TaskResult {
+    let failure = TaskFailure {
+        code: "BROKEN".to_owned(),
+        message: "it cannot be done".to_owned(),
+        permanent: true,
+        ..TaskFailure::default()
+    };
+    TaskResult { token: task.token, failure: Some(failure), ..TaskResult::default() }
+}
+
+fn echo(task: WorkerTask) -> TaskResult {
     TaskResult { token: task.token, output: task.input, ..TaskResult::default() }
 }

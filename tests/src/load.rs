@@ -44,6 +44,7 @@ impl Load {
             media_type: item.media_type().to_owned(),
             filename: item.filename().to_owned(),
             data: item.bytes().to_vec().into(),
+            ..UploadDocumentRequest::default()
         };
         let (upload, _) = client.request(futures::stream::iter([piece]), None);
         let document = client.documents().upload_document(upload).await?.into_inner();

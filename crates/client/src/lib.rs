@@ -38,6 +38,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod blob;
 mod client;
 mod error;
 mod settings;
@@ -46,6 +47,7 @@ mod transport;
 mod watch;
 pub mod worker;
 
+pub use blob::Blob;
 pub use client::Client;
 pub use error::Error;
 pub use probity_proto as proto;

@@ -8,6 +8,7 @@
 
 mod compile;
 mod finding;
+mod keys;
 mod model;
 mod raw;
 
@@ -77,6 +78,8 @@ pub struct Definition {
     /// How the case ends when every step is done: the first rule that holds.
     /// Empty when it is not a definition for cases.
     pub verdict: Vec<VerdictRule>,
+    /// How many executions may run at once, and how fast they may start.
+    pub limit: Option<Limit>,
     /// What holds for the states of a case.
     pub states: BTreeMap<CaseState, StateRule>,
     /// What an input must look like, when that is said.
@@ -95,7 +98,10 @@ impl Definition {
     /// The first thing that is wrong, with its place and the fix.
     pub fn compile(source: &str, catalog: &dyn Catalog) -> Result<Self, DefinitionError> {
         let (definition, findings) = compile::compile(source, catalog);
-        let first = findings.into_iter().find(|finding| finding.severity == Severity::Error);
+        // A key that is written wrong is told first: what else is wrong may follow from it.
+        let first = findings.iter().find(|finding| keys::tells_of_a_key(finding)).cloned();
+        let error = |finding: &Finding| finding.severity == Severity::Error;
+        let first = first.or_else(|| findings.into_iter().find(error));
         match (definition, first) {
             (Some(definition), _) => Ok(definition),
             (None, Some(first)) => Err(first.at),

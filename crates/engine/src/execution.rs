@@ -5,7 +5,7 @@
 //! start, `attempt.rs` and `items.rs` take answers, `wake.rs` what is due,
 //! `people.rs` decisions, `operate.rs` what operators do, `signal.rs` signals,
 //! `course.rs` the states of a case, `back.rs` takes back what was done, and
-//! `end.rs` ends it.
+//! `end.rs` ends it; `line.rs` has it wait for its turn among others.
 
 mod attempt;
 mod back;
@@ -15,6 +15,7 @@ mod event;
 mod fold;
 mod fork;
 mod items;
+mod line;
 mod opening;
 mod operate;
 mod outstanding;
@@ -35,7 +36,7 @@ pub(crate) use people::is_assignee;
 pub use refusal::Refusal;
 pub(crate) use signal::not_received;
 pub use signal::{MAX_SIGNAL, MAX_SIGNALS, Signal};
-pub use state::{Execution, Status, Verdict};
+pub use state::{Execution, Line, Status, Verdict};
 pub use step::{Asked, Items, StepState, StepStatus};
 pub(crate) use wake::LONGEST_WAIT;
 

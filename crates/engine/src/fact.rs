@@ -304,6 +304,15 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         to: Vec<String>,
     },
+    /// It waits for a place among the executions that its definition limits.
+    #[serde(rename = "execution.queued")]
+    Queued {
+        /// Those with the same key share the limit.
+        key: String,
+    },
+    /// It has a place, and begins.
+    #[serde(rename = "execution.admitted")]
+    Admitted {},
     /// A person stopped it from starting anything new.
     #[serde(rename = "execution.paused")]
     Paused {

@@ -125,5 +125,11 @@ fn trouble(execution: &Execution) -> Vec<String> {
 }
 
 fn open(definition: std::sync::Arc<Definition>, opening: Opening) -> (Execution, crate::execution::Turn) {
-    Execution::open(definition, opening, BEGINNING)
+    let (mut execution, mut turn) = Execution::open(definition, opening, BEGINNING);
+    // Nobody else runs: there is always a place.
+    if let Ok(admitted) = execution.take(Event::Admit, BEGINNING, 0.0) {
+        turn.facts.extend(admitted.facts);
+        turn.commands.extend(admitted.commands);
+    }
+    (execution, turn)
 }

@@ -94,6 +94,11 @@ fn schema_and_compiler_agree_on_what_is_wrong() {
         step("call: a.B/C, limit: {running: 10001}"),
         step("call: a.B/C, limit: {rate: {count: 1}}"),
         step("call: a.B/C, limit: {rate: {count: 0, per: 1s}}"),
+        plain("limit: {}"),
+        plain("limit: {key: input.x}"),
+        plain("limit: {running: 0}"),
+        plain("limit: {rate: {count: 1}}"),
+        plain("limit: {running: 1, colour: red}"),
         step("task: t, for_each: \"[1]\", concurrency: 0"),
         step("task: t, for_each: \"[1]\", concurrency: 101"),
         step("fail: \"'x'\", for_each: \"[1]\""),
@@ -149,6 +154,18 @@ fn limits_are_where_they_can_be_kept() {
     check("task: t, for_each: \"[1]\", limit: {key: item}", &[]);
     check("task: t, limit: {key: item}", &["item"]);
     check("task: t, limit: {key: steps.b.x}", &["steps.b is not upstream"]);
+
+    let whole = |limit: &str, expect: &[&str]| {
+        check_lint(&format!("name: x\nlimit: {limit}\nsteps: [{{id: a, task: t}}]\n"), expect);
+    };
+    whole("{running: 3}", &[]);
+    whole("{key: \"input.supplier + execution.owner\", rate: {count: 5, per: 1m}}", &[]);
+    whole("{key: input.supplier}", &["line 2, column 8: `limit` needs `running`, `rate` or both"]);
+    whole("{key: steps.a.x, running: 1}", &["steps.a is not upstream"]);
+    whole("{key: execution.name, running: 1}", &["name"]);
+    let case = "name: x\nlimit: {key: case.subject, running: 1}\nsteps: [{id: a, task: t}]\n\
+        verdict: [{outcome: clear, reasons: \"[]\"}]\n";
+    check_lint(case, &[]);
 }
 
 #[test]
@@ -235,4 +252,33 @@ fn new_mistakes_are_told_with_their_place() {
     check(&states("pending: {guard: \"true\"}"), 6, "no way in");
     check(&states("nowhere: {due: 1d}"), 6, "no state");
     check(&states("validating: {guard: case.kind}"), 6, "true or false");
+}
+
+#[test]
+fn every_unknown_key_is_told_and_so_is_the_rest() {
+    let source = "name: x
+colour: red
+steps:
+  - id: a
+    task: t
+    inputs: {}
+    timeout: soon
+    limit: {key: input.x, most: 3}
+  - id: b
+    wait: {signal: go, until_when: 3}
+  - {id: c, task: t, input: {any: '1'}, output_schema: {colour: red}}
+output: {any: '1'}
+limit: {running: 1, of: what}
+";
+    check_lint(
+        source,
+        &[
+            "line 2, column 1: there is no key \"colour\" here; there are description, findings_from",
+            "line 6, column 5: there is no key \"inputs\" here",
+            "line 7",
+            "line 8, column 27: there is no key \"most\" here; there are key, rate, running",
+            "line 10, column 24: there is no key \"until_when\"",
+            "there is no key \"of\" here",
+        ],
+    );
 }

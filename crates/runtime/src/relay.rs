@@ -7,13 +7,15 @@
 
 use crate::call::Caller;
 use crate::identity::Minter;
+use crate::metrics::OutboxMetrics;
 use crate::status::fault_of;
 use futures::future::BoxFuture;
 use probity_proto::BoxGrpcService;
 use probity_proto::audit::audit_service_client::AuditServiceClient;
 use probity_proto::audit::{AppendRequest, Entry};
+use probity_resilience::Criticality;
 use probity_storage::{Db, outbox};
-use probity_types::{AuditEvent, Fault};
+use probity_types::{AuditEvent, Clock, Fault};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -68,6 +70,10 @@ pub(crate) struct Relay {
     pub(crate) outbox: Arc<dyn Outbox>,
     pub(crate) audit: BoxGrpcService,
     pub(crate) minter: Arc<Minter>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Which of the outboxes of the service.
+    pub(crate) name: &'static str,
+    pub(crate) gauges: OutboxMetrics,
 }
 
 impl Relay {
@@ -109,6 +115,7 @@ impl Relay {
     async fn drain(&self) -> Result<(), Fault> {
         loop {
             let batch = self.outbox.pending(BATCH).await?;
+            self.look_at(&batch);
             let Some(last) = batch.last().map(|(sequence, _)| *sequence) else { return Ok(()) };
             let entries: Vec<_> = batch.into_iter().map(|(_, event)| entry(self.service, event)).collect();
             for chunk in entries.chunks(BATCH as usize) {
@@ -121,9 +128,16 @@ impl Relay {
         }
     }
 
+    fn look_at(&self, batch: &[(i64, AuditEvent)]) {
+        let oldest = batch.iter().map(|(_, event)| event.time).min();
+        let age = oldest.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());
+        self.gauges.seen(self.name, age, batch.len());
+    }
+
     async fn send(&self, entries: Vec<Entry>) -> Result<(), Fault> {
         let (ctx, token) = self.minter.mint_own()?;
-        let mut request = Caller::new(ctx, token).request(AppendRequest { entries });
+        let mut request =
+            Caller::new(ctx, token).matters(Criticality::SheddablePlus).request(AppendRequest { entries });
         request.set_timeout(PATIENCE);
         let mut client = AuditServiceClient::new(self.audit.clone());
         client.append(request).await.map(|_| ()).map_err(|s| fault_of(&s))
@@ -188,7 +202,17 @@ mod tests {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(SystemClock));
         let minter = Arc::new(Minter::open(dir.path(), "intake", clock).unwrap());
         let audit = peers.client("intake", "audit-aggregator");
-        let relay = Relay { service: "intake", outbox: Arc::new(One), audit, minter };
+        let registry = prometheus::Registry::new();
+        let gauges = OutboxMetrics::new(&registry).unwrap();
+        let relay = Relay {
+            service: "intake",
+            outbox: Arc::new(One),
+            audit,
+            minter,
+            clock: Arc::new(SystemClock),
+            name: "table",
+            gauges,
+        };
         let stop = CancellationToken::new();
         let running = tokio::spawn(relay.run(stop.clone()));
         let begun = tokio::time::Instant::now();
@@ -196,6 +220,13 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert!(begun.elapsed() < PATIENCE * 3, "{:?}", begun.elapsed());
+        let seen = registry.gather();
+        let value = |name: &str| {
+            let of = seen.iter().find(|family| family.name() == name).expect(name);
+            of.get_metric()[0].get_gauge().get_value()
+        };
+        assert!(value("outbox_oldest_age_seconds") > 0.0);
+        assert!((value("outbox_waiting_events") - 1.0).abs() < f64::EPSILON);
         let stopped = tokio::time::Instant::now();
         stop.cancel();
         running.await.unwrap();

@@ -1,10 +1,12 @@
 //! Every metric of the service.
 
 use crate::convert;
-use crate::domain::rates::Said;
+use crate::domain::rates::{Rates, Said};
 use crate::domain::{Kind, Outcome, rules};
 use probity_types::Micros;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use std::time::Duration;
 
 /// The metrics, registered once. Clones count into the same ones.
@@ -19,6 +21,8 @@ pub(crate) struct Metrics {
     oldest: IntGauge,
     imports_refused: IntCounter,
     disposed: IntCounterVec,
+    wrong: GaugeVec,
+    told: IntGaugeVec,
 }
 
 impl Metrics {
@@ -66,8 +70,12 @@ impl Metrics {
                 "What people said of findings, corrections among it, by rule, kind of case and disposition.",
                 &["rule", "kind", "disposition"],
             )?,
+            wrong: wrong()?,
+            told: told()?,
         };
         registry.register(Box::new(metrics.disposed.clone()))?;
+        registry.register(Box::new(metrics.wrong.clone()))?;
+        registry.register(Box::new(metrics.told.clone()))?;
         registry.register(Box::new(metrics.investigations.clone()))?;
         registry.register(Box::new(metrics.findings.clone()))?;
         registry.register(Box::new(metrics.items.clone()))?;
@@ -120,8 +128,43 @@ impl Metrics {
         self.disposed.with_label_values(&[rule, kind, disposition]).inc();
     }
 
+    /// What people say of findings now.
+    pub(crate) fn rates(&self, rates: &Rates) {
+        for (rule, tally) in &rates.rules {
+            let said = [
+                ("confirmed", tally.confirmed),
+                ("false_positive", tally.false_positives),
+                ("inconclusive", tally.inconclusive),
+            ];
+            for (disposition, count) in said {
+                self.told.with_label_values(&[rule.as_str(), disposition]).set(count);
+            }
+            match tally.rate() {
+                Some(rate) => self.wrong.with_label_values(&[rule]).set(rate),
+                // Corrected since: nothing can be told any more.
+                None => drop(self.wrong.remove_label_values(&[rule])),
+            }
+        }
+    }
+
     /// A watchlist was refused.
     pub(crate) fn import_refused(&self) {
         self.imports_refused.inc();
     }
+}
+
+fn wrong() -> Result<GaugeVec, prometheus::Error> {
+    let options = Opts::new(
+        "probity_findings_false_positive_ratio",
+        "Share of wrong flags among those of which people could tell, by rule, over all tenants.",
+    );
+    GaugeVec::new(options, &["rule"])
+}
+
+fn told() -> Result<IntGaugeVec, prometheus::Error> {
+    let options = Opts::new(
+        "probity_findings_dispositions",
+        "What people say of findings now, by rule and disposition, over all tenants.",
+    );
+    IntGaugeVec::new(options, &["rule", "disposition"])
 }

@@ -67,6 +67,13 @@ impl IntakeService for Intake {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn hold_documents(
+        &self,
+        _: Request<probity_proto::intake::HoldDocumentsRequest>,
+    ) -> Result<Response<probity_proto::intake::HoldDocumentsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn check_documents(
         &self,
         _: Request<CheckDocumentsRequest>,

@@ -17,6 +17,7 @@ use probity_proto::intake::intake_service_server::IntakeService;
 use probity_runtime::{Call as _, status};
 use probity_types::{Clock, Ctx, page};
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
 /// The service behind the RPCs.
@@ -24,6 +25,8 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) objects: Arc<dyn Objects>,
     pub(crate) limits: Limits,
+    /// How long a document is kept that nobody has named yet.
+    pub(crate) kept: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
 }
@@ -73,6 +76,17 @@ impl IntakeService for Api {
         Ok(Response::new(convert::page(documents, limit)))
     }
 
+    async fn hold_documents(
+        &self,
+        request: Request<pb::HoldDocumentsRequest>,
+    ) -> Result<Response<pb::HoldDocumentsResponse>, Status> {
+        let tenant = &request.ctx()?.tenant;
+        let hashes = convert::to_hold(request.get_ref()).map_err(status)?;
+        let until = (!request.get_ref().for_good).then(|| self.clock.now().plus(self.kept));
+        let found = self.store.hold(tenant, &hashes, until).await.map_err(status)?;
+        Ok(Response::new(convert::held(&hashes, found)))
+    }
+
     async fn check_documents(
         &self,
         request: Request<pb::CheckDocumentsRequest>,
@@ -100,7 +114,7 @@ impl Api {
         while let Some(message) = next(&mut messages).await? {
             upload.push(convert::piece(&message)?).await?;
         }
-        let received = upload.finish().await?;
+        let received = upload.finish(heading.sha256).await?;
         self.store(ctx, heading, received).await
     }
 
@@ -109,12 +123,14 @@ impl Api {
             given if given.is_empty() => media::guess(&heading.filename, &received.head).to_owned(),
             given => given,
         };
+        let now = self.clock.now();
         let document = Document {
             hash: received.hash,
             media_type,
             filename: heading.filename,
             size: received.size,
-            created: self.clock.now(),
+            created: now,
+            expires: heading.temporary.then(|| now.plus(self.kept)),
         };
         let in_row = received.body.is_some();
         let (stored, is_new) = self.store.insert(ctx, document, received.body).await?;
@@ -135,6 +151,7 @@ impl Api {
         for hash in hashes {
             match self.store.get_with_body(tenant, *hash).await? {
                 None => report.add_missing(*hash),
+                Some((document, _)) if document.expires.is_some() => report.add_temporary(*hash),
                 Some((document, body)) => {
                     let verdict = self.check(kind, &document, body).await?;
                     self.metrics.checked(verdict.usable);

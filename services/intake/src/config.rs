@@ -8,6 +8,9 @@ use std::path::PathBuf;
 /// of the table.
 const MOST_INLINE_BYTES: u64 = 1 << 20;
 
+/// A document that nobody names for so long is nobody's any more.
+const MOST_HOURS: u64 = 90 * 24;
+
 /// Configuration of intake.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -16,6 +19,8 @@ pub struct Config {
     pub max_document_bytes: u64,
     /// Documents up to this size are kept in the database, larger ones as files.
     pub max_inline_bytes: u64,
+    /// How long a temporary document is kept that no execution names, in hours.
+    pub temporary_hours: u64,
     /// Folder of the larger ones; `objects` in the data folder when absent. On
     /// PostgreSQL with several replicas it must be a volume they share.
     pub objects_dir: Option<PathBuf>,
@@ -23,7 +28,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_document_bytes: 256 << 20, max_inline_bytes: 64 << 10, objects_dir: None }
+        Self {
+            max_document_bytes: 256 << 20,
+            max_inline_bytes: 64 << 10,
+            temporary_hours: 24,
+            objects_dir: None,
+        }
     }
 }
 
@@ -32,6 +42,7 @@ impl ServiceConfig for Config {
         for (key, value, least, most) in [
             ("max_document_bytes", self.max_document_bytes, 1_024, 1 << 40),
             ("max_inline_bytes", self.max_inline_bytes, 0, MOST_INLINE_BYTES),
+            ("temporary_hours", self.temporary_hours, 1, MOST_HOURS),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(format!("{key} = {value}: must be from {least} to {most}"));
@@ -57,5 +68,6 @@ mod tests {
             "max_document_bytes = 0: must be from 1024",
         );
         check(Config { max_inline_bytes: 2 << 20, ..Config::default() }, "max_inline_bytes");
+        check(Config { temporary_hours: 0, ..Config::default() }, "temporary_hours = 0: must be from 1");
     }
 }

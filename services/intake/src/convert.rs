@@ -24,6 +24,9 @@ pub(crate) struct Heading {
     /// Empty when it is to be guessed.
     pub(crate) media_type: String,
     pub(crate) filename: String,
+    /// What the bytes must have, when that is announced.
+    pub(crate) sha256: Option<Hash>,
+    pub(crate) temporary: bool,
 }
 
 impl TryFrom<&pb::UploadDocumentRequest> for Heading {
@@ -35,7 +38,13 @@ impl TryFrom<&pb::UploadDocumentRequest> for Heading {
             "" => String::new(),
             given => media::parse(given).map_err(|why| Error::field("media_type", why))?,
         };
-        Ok(Self { media_type, filename })
+        let sha256 = match first.sha256.as_str() {
+            "" => None,
+            given => Some(Hash::from_hex(given).ok_or_else(|| {
+                Error::field("sha256", "is no SHA-256: 64 hexadecimal digits in lower case")
+            })?),
+        };
+        Ok(Self { media_type, filename, sha256, temporary: first.temporary })
     }
 }
 
@@ -60,6 +69,7 @@ pub(crate) fn document(document: Document) -> pb::Document {
         size_bytes: i64::try_from(document.size).unwrap_or(i64::MAX),
         sha256: document.hash.to_string(),
         create_time: Some(timestamp(document.created.0)),
+        expire_time: document.expires.map(|at| timestamp(at.0)),
     }
 }
 
@@ -96,18 +106,30 @@ pub(crate) fn page(mut documents: Vec<Document>, limit: i64) -> pb::ListDocument
 
 /// The documents to check, and for what.
 pub(crate) fn to_check(request: &pb::CheckDocumentsRequest) -> Result<(Kind, Vec<Hash>), Error> {
-    let count = request.documents.len();
+    let hashes = hashes("documents", &request.documents)?;
+    Ok((kind(request.kind)?, hashes))
+}
+
+/// The documents to keep.
+pub(crate) fn to_hold(request: &pb::HoldDocumentsRequest) -> Result<Vec<Hash>, Error> {
+    hashes("names", &request.names)
+}
+
+pub(crate) fn held(asked: &[Hash], found: Vec<Document>) -> pb::HoldDocumentsResponse {
+    let missing = asked.iter().filter(|hash| !found.iter().any(|document| document.hash == **hash));
+    let missing = missing.map(Hash::name).collect();
+    pb::HoldDocumentsResponse { documents: found.into_iter().map(document).collect(), missing }
+}
+
+fn hashes(field: &str, names: &[String]) -> Result<Vec<Hash>, Error> {
+    let count = names.len();
     if count == 0 || count > MAX_CHECKED {
-        return Err(Error::field(
-            "documents",
-            format!("has {count} names; 1 to {MAX_CHECKED} can be checked"),
-        ));
+        return Err(Error::field(field, format!("has {count} names; 1 to {MAX_CHECKED} are allowed")));
     }
     let read = |(n, name): (usize, &String)| {
-        Hash::from_name(name).map_err(|why| Error::field(format!("documents[{n}]"), why))
+        Hash::from_name(name).map_err(|why| Error::field(format!("{field}[{n}]"), why))
     };
-    let hashes = request.documents.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-    Ok((kind(request.kind)?, hashes))
+    names.iter().enumerate().map(read).collect()
 }
 
 fn kind(number: i32) -> Result<Kind, Error> {

@@ -26,4 +26,6 @@ pub struct Document {
     pub size: u64,
     /// When it was first stored.
     pub created: Micros,
+    /// When it goes unless it is named by then; never when absent.
+    pub expires: Option<Micros>,
 }

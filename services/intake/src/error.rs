@@ -28,6 +28,14 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The bytes are not those that were announced.
+    #[error("the bytes have the SHA-256 {got}, not {wanted} as announced; nothing of them was stored")]
+    Digest {
+        /// What was announced.
+        wanted: String,
+        /// What they have.
+        got: String,
+    },
     /// The upload has no first message, or broke off.
     #[error("the upload {reason}; nothing of it was stored")]
     Upload {
@@ -71,6 +79,7 @@ impl From<Error> for Fault {
             Error::Field { field, reason } => Self::invalid("INT-0002", field, reason),
             Error::TooLarge { .. } => Self::invalid("INT-0003", "data", text),
             Error::Upload { .. } => Self::invalid("INT-0004", "data", text),
+            Error::Digest { .. } => Self::invalid("INT-0007", "sha256", text),
             Error::Damaged { .. } => Self::new(FaultKind::Corrupt, "INT-0005", text),
             Error::Objects { .. } => {
                 let text = "the store of documents does not answer; try again";

@@ -40,6 +40,7 @@ use anyhow::Context as _;
 use probity_proto::intake::intake_service_server::IntakeServiceServer;
 use probity_runtime::{Service, Setup};
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::service::Routes;
 
 /// The service.
@@ -55,11 +56,16 @@ impl Service for Intake {
         let metrics = Metrics::new(setup.registry())?;
         let folder = config.objects_dir.clone().unwrap_or_else(|| setup.data_dir().join("objects"));
         let objects: Arc<dyn Objects> = Arc::new(Folder::open(&folder).context("objects_dir")?);
-        let sweeper =
-            Sweeper { objects: Arc::clone(&objects), store: store.clone(), metrics: metrics.clone() };
+        let sweeper = Sweeper {
+            objects: Arc::clone(&objects),
+            store: store.clone(),
+            clock: setup.clock(),
+            metrics: metrics.clone(),
+        };
         setup.spawn("sweep", |stop| sweeper.run(stop));
         let limits = Limits { document: config.max_document_bytes, inline: config.max_inline_bytes };
-        Ok(Self(Api { store, objects, limits, clock: setup.clock(), metrics }))
+        let kept = Duration::from_secs(config.temporary_hours * 3_600);
+        Ok(Self(Api { store, objects, limits, kept, clock: setup.clock(), metrics }))
     }
 
     fn routes(self) -> Routes {

@@ -10,6 +10,7 @@ pub(crate) struct Metrics {
     repeated: IntCounter,
     checked: IntCounterVec,
     swept: IntCounter,
+    expired: IntCounter,
 }
 
 impl Metrics {
@@ -32,12 +33,17 @@ impl Metrics {
                 &["usable"],
             )?,
             swept: IntCounter::new("objects_swept_total", "Files of unfinished uploads removed later")?,
+            expired: IntCounter::new(
+                "documents_expired_total",
+                "Temporary documents removed that no execution has named",
+            )?,
         };
         registry.register(Box::new(metrics.stored.clone()))?;
         registry.register(Box::new(metrics.stored_bytes.clone()))?;
         registry.register(Box::new(metrics.repeated.clone()))?;
         registry.register(Box::new(metrics.checked.clone()))?;
         registry.register(Box::new(metrics.swept.clone()))?;
+        registry.register(Box::new(metrics.expired.clone()))?;
         Ok(metrics)
     }
 
@@ -51,6 +57,10 @@ impl Metrics {
 
     pub(crate) fn checked(&self, usable: bool) {
         self.checked.with_label_values(&[if usable { "yes" } else { "no" }]).inc();
+    }
+
+    pub(crate) fn expired(&self, count: usize) {
+        self.expired.inc_by(count as u64);
     }
 
     pub(crate) fn swept(&self, count: usize) {

@@ -1,4 +1,5 @@
-//! Removing what unfinished uploads left in the object store.
+//! Removing what unfinished uploads left in the object store, and temporary
+//! documents that nobody has named in their time.
 //!
 //! A process that is killed leaves the file it was writing. One that is killed
 //! between storing an object and storing its row leaves an object nobody can
@@ -8,12 +9,13 @@ use crate::Error;
 use crate::metrics::Metrics;
 use crate::objects::{Objects, SHELVES};
 use crate::store::Store;
+use probity_types::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How often it looks.
-const INTERVAL: Duration = Duration::from_secs(6 * 3_600);
+const INTERVAL: Duration = Duration::from_secs(3_600);
 /// Between an object and its row lies one transaction, not a day.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3_600);
 
@@ -21,6 +23,7 @@ const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) struct Sweeper {
     pub(crate) objects: Arc<dyn Objects>,
     pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
 }
 
@@ -48,6 +51,11 @@ impl Sweeper {
 
     /// Removes what is left over; answers how many files.
     pub(crate) async fn sweep(&self, age: Duration) -> Result<usize, Error> {
+        let expired = self.store.expire(self.clock.now()).await?;
+        self.metrics.expired(expired);
+        if expired > 0 {
+            tracing::info!(expired, "removed temporary documents that no execution has named");
+        }
         let mut removed = self.objects.clear_abandoned().await?;
         for shelf in SHELVES {
             let old = self.objects.older(shelf, age).await?;

@@ -70,9 +70,13 @@ impl<'a> Upload<'a> {
         Ok(self.object.insert(object))
     }
 
-    /// All bytes were pushed: makes an object durable.
-    pub(crate) async fn finish(mut self) -> Result<Received, Error> {
+    /// All bytes were pushed: makes an object durable, unless they should have
+    /// been others.
+    pub(crate) async fn finish(mut self, announced: Option<Hash>) -> Result<Received, Error> {
         let hash = Hash(self.hasher.finalize().into());
+        if let Some(wanted) = announced.filter(|wanted| *wanted != hash) {
+            return Err(Error::Digest { wanted: wanted.to_string(), got: hash.to_string() });
+        }
         let mut body = None;
         match self.object.take() {
             Some(object) => object.publish(hash).await?,
@@ -106,7 +110,7 @@ mod tests {
                 drop(upload);
                 Err(error)
             }
-            None => upload.finish().await,
+            None => upload.finish(None).await,
         };
         let left = std::fs::read_dir(dir.path().join("incoming")).unwrap().count();
         (received, left)

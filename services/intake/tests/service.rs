@@ -7,8 +7,8 @@ use probity_proto::BoxGrpcService;
 use probity_proto::common::CaseKind;
 use probity_proto::intake::intake_service_client::IntakeServiceClient;
 use probity_proto::intake::{
-    CheckDocumentsRequest, CheckDocumentsResponse, Document, GetDocumentRequest, ListDocumentsRequest,
-    ReadDocumentRequest, UploadDocumentRequest,
+    CheckDocumentsRequest, CheckDocumentsResponse, Document, GetDocumentRequest, HoldDocumentsRequest,
+    ListDocumentsRequest, ReadDocumentRequest, UploadDocumentRequest,
 };
 use probity_runtime::testing::{Harness, ctx};
 use probity_testkit::eventually;
@@ -319,4 +319,49 @@ async fn documents_survive_a_restart() {
     let owner = client(&harness, "a");
     assert_eq!(read(&owner, &small.name, 0, 0).await.unwrap(), b"small");
     assert_eq!(read(&owner, &large.name, 0, 0).await.unwrap(), bytes(100_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn announced_digests_are_checked_and_temporary_documents_are_held() {
+    let harness = start().await;
+    let mine = client(&harness, "a");
+    let data = b"every word of it ".repeat(6_000);
+    let first =
+        |sha256: &str| UploadDocumentRequest { temporary: true, sha256: sha256.into(), ..message(&data) };
+    let document = upload_pieces(&mine, vec![first("")]).await.unwrap();
+    assert!(document.expire_time.is_some());
+    assert_eq!(upload_pieces(&mine, vec![first(&document.sha256)]).await.unwrap().name, document.name);
+    let other = "0".repeat(64);
+    for (wrong, part) in [(other.as_str(), "not 0000"), ("ABC", "is no SHA-256")] {
+        let status = upload_pieces(&mine, vec![first(wrong), message(b"more")]).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains(part), "{status:?}");
+    }
+    assert_eq!((objects(&harness), incoming(&harness).len()), (1, 0), "nothing of them is left");
+
+    // A case needs documents that stay.
+    let found = check(&mine, CaseKind::Message, &[&document]).await;
+    assert!(!found.acceptable && found.reason.contains("kept only for some time"), "{found:?}");
+
+    let service = |tenant: &str| {
+        let ctx = ctx(tenant, "services/orchestrator", &[Role::Service]);
+        IntakeServiceClient::new(harness.client_as(&ctx))
+    };
+    let hold = async |tenant: &str, names: Vec<String>, for_good: bool| {
+        service(tenant).hold_documents(HoldDocumentsRequest { names, for_good }).await
+    };
+    let unknown = format!("documents/{other}");
+    let held = hold("a", vec![document.name.clone(), unknown.clone()], false).await.unwrap().into_inner();
+    assert_eq!((held.documents.len(), held.missing), (1, vec![unknown.clone()]));
+    let foreign = hold("b", vec![document.name.clone()], true).await.unwrap().into_inner();
+    assert_eq!((foreign.documents.len(), foreign.missing), (0, vec![document.name.clone()]));
+    let status = client(&harness, "b").get_document(GetDocumentRequest { name: document.name.clone() }).await;
+    assert_eq!(status.unwrap_err().code(), Code::NotFound);
+    let held = hold("a", vec![document.name.clone()], true).await.unwrap().into_inner();
+    assert_eq!(held.documents[0].expire_time, None);
+    assert!(check(&mine, CaseKind::Message, &[&document]).await.reason.is_empty());
+    assert_eq!(hold("a", vec![], true).await.unwrap_err().code(), Code::InvalidArgument);
+    let user =
+        mine.clone().hold_documents(HoldDocumentsRequest { names: vec![unknown], for_good: true }).await;
+    assert_eq!(user.unwrap_err().code(), Code::PermissionDenied);
 }

@@ -8,6 +8,7 @@ mod places;
 
 pub(crate) use places::{FREE_PLACES, limited};
 
+use crate::blobs::Blobs;
 use crate::catalog::{Contracts, Method};
 use crate::config::Config;
 use crate::domain::standalone::Standalone;
@@ -17,6 +18,7 @@ use crate::sabotage::{self, Damage};
 use bytes::Bytes;
 use probity_engine::{CallFailure, Event, Parent};
 use probity_proto::{BoxGrpcService, RawCodec};
+use probity_resilience::Criticality;
 use probity_resilience::Deadline;
 use probity_runtime::edges::edges;
 use probity_runtime::{Caller, Minter, Setup, fault_of};
@@ -123,11 +125,19 @@ impl Task {
     }
 }
 
+/// What calls pass on their way out and back.
+pub(crate) struct Calls {
+    pub(crate) blobs: Blobs,
+    pub(crate) gate: Gate,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 /// Makes calls.
 pub(crate) struct Dispatcher {
     contracts: Arc<Contracts>,
     peers: HashMap<&'static str, BoxGrpcService>,
     minter: Arc<Minter>,
+    blobs: Blobs,
     gate: Gate,
     rules: places::Rules,
     waiting: places::Waiting,
@@ -164,17 +174,12 @@ impl Call {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(
-        setup: &Setup,
-        contracts: Arc<Contracts>,
-        metrics: Arc<Metrics>,
-        gate: Gate,
-        config: &Config,
-    ) -> Arc<Self> {
+    pub(crate) fn new(setup: &Setup, contracts: Arc<Contracts>, calls: Calls, config: &Config) -> Arc<Self> {
+        let Calls { blobs, gate, metrics } = calls;
         let own = edges().edges.iter().filter(|e| e.from == "orchestrator");
         let peers = own.map(|e| (e.to.as_str(), setup.peer(&e.to))).collect();
         let (rules, waiting) = (places::Rules::new(config), places::Waiting::default());
-        Arc::new(Self { contracts, peers, minter: setup.minter(), gate, rules, waiting, metrics })
+        Arc::new(Self { contracts, peers, minter: setup.minter(), blobs, gate, rules, waiting, metrics })
     }
 
     /// Makes the call. Waits for its places first; the time allowed starts after
@@ -187,6 +192,7 @@ impl Dispatcher {
         self.metrics.calls.inc();
         let span = call.span();
         let result = self.attempt(&call).instrument(span.clone()).await;
+        let result = self.blobs.answered(&call.tenant, result).await;
         if let Err(failure) = &result {
             span::failed(&span, &failure.code);
         }
@@ -227,7 +233,8 @@ impl Dispatcher {
             trace_id: call.trace_id.clone(),
         };
         let token = self.minter.mint(&ctx)?;
-        Ok(Caller::new(ctx, token))
+        // A step is tried again by itself; people who wait come first.
+        Ok(Caller::new(ctx, token).matters(Criticality::SheddablePlus))
     }
 
     async fn send(&self, method: &Method, request: tonic::Request<Bytes>) -> Result<Bytes, CallFailure> {

@@ -15,6 +15,7 @@ mod fork;
 mod handle;
 mod live;
 mod own;
+mod queue;
 mod settle;
 mod work;
 
@@ -25,13 +26,15 @@ pub(crate) use live::Live;
 use crate::config::Config;
 use crate::definitions::Definitions;
 use crate::dispatch::{Child, Dispatcher, Finished, OrderId};
-use crate::domain::ownership::{SHARDS, id_in, shard_of};
+use crate::domain::lines::Lines;
+use crate::domain::ownership::{SHARDS, shard_of};
 use crate::error::Error;
 use crate::letters::Keeper;
 use crate::metrics::Metrics;
 use crate::runnable::Runnable;
 use crate::store::{Opened, Place, Store};
 use crate::tasks::Board;
+use crate::views::Views;
 use futures::future::BoxFuture;
 use live::By;
 use probity_engine::{Event, Fact, Turn};
@@ -66,6 +69,7 @@ pub(crate) async fn read_with_facts(
 /// What the lane is made of.
 pub(crate) struct Parts {
     pub(crate) store: Store,
+    pub(crate) views: Views,
     pub(crate) definitions: Definitions,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) board: Board,
@@ -101,6 +105,8 @@ pub(crate) struct Lane {
     child_of: HashMap<(ExecutionId, usize, Option<u32>), ExecutionId>,
     /// Executions that steps have asked for.
     children: VecDeque<Child>,
+    /// Who runs and who waits, where definitions limit it.
+    lines: Lines,
     /// Where the next batch goes.
     place: Place,
     /// The shards this replica owns.
@@ -128,6 +134,7 @@ impl Lane {
             inner: VecDeque::new(),
             child_of: HashMap::new(),
             children: VecDeque::new(),
+            lines: Lines::default(),
             place: Place { log: 0, after: 0 },
             shards: Vec::new(),
         }
@@ -209,6 +216,7 @@ impl Lane {
                 _ = look.tick() => looking = true,
             }
             if !looking {
+                self.let_in();
                 self.gather(&mut work).await;
                 self.wake_due(&mut work);
             }
@@ -221,6 +229,9 @@ impl Lane {
                 }
             }
         };
+        if outcome.is_err() {
+            self.parts.views.disown();
+        }
         if let Some(committing) = committing {
             committing.await.0.fail("another batch was lost");
         }
@@ -269,7 +280,13 @@ impl Lane {
             let _ = start.reply.send(Err(refused));
             return;
         }
-        let id = id_in(&self.shards, fastrand::usize(..));
+        let id = match self.new_id(&start.ctx.tenant, &start.definition, &start.opening) {
+            Ok(id) => id,
+            Err(elsewhere) => {
+                let _ = start.reply.send(Err(elsewhere));
+                return;
+            }
+        };
         let opening = start.named(id);
         if start.held {
             let now = self.parts.clock.now();
@@ -300,6 +317,8 @@ impl Lane {
     /// The first turn of an execution joins the batch.
     fn begin_turn(&mut self, mut live: Live, turn: Turn, ctx: &Ctx, now: Micros, work: &mut Work) {
         let id = live.id;
+        // One that waits from its first turn on, or ends in it, is let go after it.
+        work.visit(id);
         let by = By { actor: &ctx.actor, request_id: &ctx.request_id, trace_id: &ctx.trace_id };
         match live.stored(1, turn.facts, Some(&by), now) {
             Ok(stored) => work.add(stored, turn.commands),
@@ -412,9 +431,12 @@ impl Lane {
         }
     }
 
-    /// How long until the next timer; `None` when there is none.
+    /// How long until the next timer, or until somebody may have a place; `None` when
+    /// there is neither.
     fn next_timer(&self) -> Option<Duration> {
-        self.timers.peek().map(|Reverse((at, _))| at.since(self.parts.clock.now()))
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let next = timer.into_iter().chain(self.lines.next_look()).min();
+        next.map(|at| at.since(self.parts.clock.now()))
     }
 }
 

@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod api;
+mod blobs;
 mod catalog;
 mod config;
 mod convert;
@@ -29,14 +30,16 @@ mod sabotage;
 mod schedules;
 mod store;
 mod tasks;
+mod views;
 
 pub use catalog::Contracts;
 pub use config::Config;
 pub use definitions::SHIPPED;
 
 use api::{Cases, DeadLetters, Executions, Forward, Remediation, Schedules, Tasks, Workers, Workflows};
+use blobs::Blobs;
 use definitions::Definitions;
-use dispatch::Dispatcher;
+use dispatch::{Calls, Dispatcher};
 use gate::Gate;
 use lane::{Handle, Lane, Parts};
 use letters::Keeper;
@@ -49,6 +52,7 @@ use probity_proto::orchestrator::schedule_service_server::ScheduleServiceServer;
 use probity_proto::orchestrator::task_service_server::TaskServiceServer;
 use probity_proto::orchestrator::worker_service_server::WorkerServiceServer;
 use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
+use probity_resilience::cache;
 use probity_runtime::{Service, Setup};
 use runnable::Runnable;
 use schedules::Runner;
@@ -57,6 +61,10 @@ use std::time::Duration;
 use store::{JournalOutbox, Store};
 use tasks::{Board, Shared};
 use tonic::service::Routes;
+use views::{Known, Views};
+
+/// How long what is shown of an execution is kept that nobody asks for or changes.
+const VIEWS_KEPT_MS: u64 = 600_000;
 
 /// The service.
 pub struct Orchestrator {
@@ -77,19 +85,25 @@ impl Service for Orchestrator {
 
     async fn build(config: Config, setup: &mut Setup) -> anyhow::Result<Self> {
         let store = Store::new(setup.database(store::MIGRATIONS).await?);
+        setup.keeps_answers_for(&store.db, Duration::from_hours(24 * u64::from(config.idempotency_days)));
+        setup.answers_once(&store.db, DeadLetters::MANY);
         let metrics = Arc::new(Metrics::new(setup.registry())?);
         let contracts = Arc::new(Contracts::new());
         let clock = setup.clock();
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let gate = Gate::new(clock.clone());
-        let dispatcher = Dispatcher::new(setup, contracts.clone(), metrics.clone(), gate.clone(), &config);
+        let blobs = keep_blobs(setup, &store);
+        let calls = Calls { blobs: blobs.clone(), gate: gate.clone(), metrics: metrics.clone() };
+        let dispatcher = Dispatcher::new(setup, contracts.clone(), calls, &config);
         let board = Board::new(clock.clone(), metrics.clone(), shared_queue(&config)?);
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         let runnable = Runnable::new(clock.clone(), Duration::from_millis(config.degraded_after_ms));
         watch_over(setup, &runnable, &board, &gate, &metrics);
         setup.shows_dead_letters(Arc::new(letters::Shown(store.clone())));
+        let views = views(setup, &config, &store)?;
         let parts = Parts {
             store: store.clone(),
+            views: views.clone(),
             definitions: definitions.clone(),
             dispatcher,
             board: board.clone(),
@@ -100,29 +114,26 @@ impl Service for Orchestrator {
         };
         let lane = Lane::new(&config, parts);
         let handle = lane.handle();
-        setup.relay(Arc::new(JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent())));
+        relay_journal(setup, &store, &handle);
         setup.spawn("lane", |stop| lane.run(stop));
-        let (watched, answered) = (board.clone(), handle.clone());
-        board.configure(store.queues().await?);
-        let (settings, kept) = (board.clone(), store.clone());
-        setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
+        look_after_queues(setup, &board, &store, &handle).await?;
         setup.spawn("dead letters", |stop| letters.run(stop));
-        setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
         let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
         let running = runner.clone();
         setup.spawn("schedules", |stop| running.run(stop));
-        share_tasks(setup, &board, &handle);
         let own = config.advertise.clone();
         let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
         let executions = Executions::new(
             store.clone(),
+            views.clone(),
             handle.clone(),
             definitions.clone(),
             clock.clone(),
             forward.clone(),
+            blobs.clone(),
         );
         Ok(Self {
-            cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
+            cases: Cases::new(store.clone(), views, handle.clone(), definitions.clone(), forward.clone()),
             dead_letters: DeadLetters::new(
                 store.clone(),
                 handle.clone(),
@@ -139,8 +150,9 @@ impl Service for Orchestrator {
                 board.clone(),
                 clock.clone(),
                 forward.clone(),
+                blobs.clone(),
             ),
-            workers: Workers::new(handle.clone(), board, forward.clone()),
+            workers: Workers::new(handle.clone(), board, forward.clone(), blobs),
             workflows: Workflows::new(store.clone(), handle, definitions, clock.clone(), forward),
             remediation: Remediation::new(store, clock),
         })
@@ -156,6 +168,49 @@ impl Service for Orchestrator {
             .add_service(WorkflowServiceServer::new(self.workflows))
             .add_service(RemediationServiceServer::new(self.remediation))
     }
+}
+
+/// What is shown of executions, for those who read it.
+fn views(setup: &mut Setup, config: &Config, store: &Store) -> anyhow::Result<Views> {
+    let kept = cache::Config {
+        max_entries: config.views_kept,
+        ttl_ms: VIEWS_KEPT_MS,
+        negative_ttl_ms: 0,
+        renew_early: 0.0,
+        ..cache::Config::default()
+    };
+    let known = Known { shown: setup.cache("executions", kept)?, unsealed: setup.fresh("ownership")? };
+    Ok(Views::new(store.clone(), known))
+}
+
+/// The way to documents, which are kept for good once executions name them.
+fn keep_blobs(setup: &mut Setup, store: &Store) -> Blobs {
+    let blobs = Blobs::new(setup, store.clone());
+    let keeping = blobs.clone();
+    setup.spawn("blobs", |stop| keeping.keep(stop));
+    blobs
+}
+
+/// Hands what the lane commits to the audit log.
+fn relay_journal(setup: &mut Setup, store: &Store, lane: &Handle) {
+    let journal = JournalOutbox::new(store.clone(), lane.on_commit(), lane.recent());
+    setup.relay("journal", Arc::new(journal));
+}
+
+/// Keeps the settings of queues and the leases of tasks.
+async fn look_after_queues(
+    setup: &mut Setup,
+    board: &Board,
+    store: &Store,
+    lane: &Handle,
+) -> anyhow::Result<()> {
+    board.configure(store.queues().await?);
+    let (settings, kept) = (board.clone(), store.clone());
+    setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
+    let (watched, answered) = (board.clone(), lane.clone());
+    setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
+    share_tasks(setup, board, lane);
+    Ok(())
 }
 
 /// Keeps the queue that replicas share, when there is one.

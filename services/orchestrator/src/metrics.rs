@@ -1,7 +1,8 @@
 //! The metrics of the orchestrator.
 
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// All of them.
@@ -10,10 +11,14 @@ pub(crate) struct Metrics {
     pub(crate) opened: IntCounterVec,
     /// Transitions, by the state entered.
     pub(crate) transitions: IntCounterVec,
+    /// How long cases took to their last state, by kind and that state.
+    pub(crate) resolution: HistogramVec,
     /// Incidents opened.
     pub(crate) incidents: IntCounter,
     /// Attempts of steps, by how they ended.
     pub(crate) attempts: IntCounterVec,
+    /// Executions that wait for a place.
+    pub(crate) queued: IntGauge,
     /// Executions in memory.
     pub(crate) live: IntGauge,
     /// Calls to peers under way.
@@ -85,16 +90,19 @@ impl ScheduleMetrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let batch = HistogramOpts::new("orchestrator_commit_turns", "Turns that shared a commit")
-            .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
         let metrics = Self {
             opened: counters("orchestrator_cases_opened_total", "Cases opened", "kind")?,
             transitions: counters("orchestrator_case_transitions_total", "Transitions of cases", "to")?,
+            resolution: resolution()?,
             incidents: IntCounter::new(
                 "orchestrator_incidents_total",
                 "Steps that needed a person to mend something",
             )?,
             attempts: counters("orchestrator_step_attempts_total", "Attempts of steps", "outcome")?,
+            queued: IntGauge::new(
+                "orchestrator_executions_queued",
+                "Executions that wait because their definition limits how many run",
+            )?,
             live: IntGauge::new("orchestrator_executions_in_memory", "Executions in memory")?,
             calls: IntGauge::new("orchestrator_calls_in_flight", "Calls to peers under way")?,
             calls_waiting: gauges(
@@ -103,7 +111,7 @@ impl Metrics {
                 "for",
             )?,
             oldest_runnable: oldest_runnable()?,
-            batch: Histogram::with_opts(batch)?,
+            batch: batch()?,
             unreadable: IntCounter::new(
                 "orchestrator_unreadable_cases_total",
                 "Cases that could not be read back",
@@ -165,15 +173,33 @@ impl Metrics {
             &self.letters_purged,
         ];
         counters.into_iter().try_for_each(|counter| registry.register(Box::new(counter.clone())))?;
-        let gauges = [&self.live, &self.calls, &self.shared_queue, &self.shards, &self.oldest_letter];
+        let gauges =
+            [&self.live, &self.queued, &self.calls, &self.shared_queue, &self.shards, &self.oldest_letter];
         gauges.into_iter().try_for_each(|gauge| registry.register(Box::new(gauge.clone())))?;
         let counted = [&self.opened, &self.transitions, &self.attempts];
         counted.into_iter().try_for_each(|counter| registry.register(Box::new(counter.clone())))?;
         let measured = [&self.calls_waiting, &self.letters];
         measured.into_iter().try_for_each(|gauge| registry.register(Box::new(gauge.clone())))?;
         registry.register(Box::new(self.oldest_runnable.clone()))?;
+        registry.register(Box::new(self.resolution.clone()))?;
         registry.register(Box::new(self.batch.clone()))
     }
+}
+
+fn batch() -> prometheus::Result<Histogram> {
+    let options = HistogramOpts::new("orchestrator_commit_turns", "Turns that shared a commit");
+    Histogram::with_opts(options.buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]))
+}
+
+/// From what is decided by itself within a second to what people take weeks for.
+fn resolution() -> prometheus::Result<HistogramVec> {
+    let options = HistogramOpts::new(
+        "orchestrator_case_resolution_seconds",
+        "How long cases took from their opening to their last state",
+    );
+    let buckets =
+        vec![0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0];
+    HistogramVec::new(options.buckets(buckets), &["kind", "state"])
 }
 
 fn oldest_runnable() -> prometheus::Result<GaugeVec> {

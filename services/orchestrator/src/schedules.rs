@@ -199,6 +199,8 @@ impl Runner {
                 self.0.metrics.schedules.runs.with_label_values(&["refused"]).inc();
                 self.ended(run, Outcome::Refused(error.to_string())).await
             }
+            // Its line is another replica's, which looks after the runs as well.
+            Err(Error::Elsewhere(_)) => Ok(()),
             Err(error) => Err(error),
         };
         if let Err(error) = done {

@@ -2,8 +2,10 @@
 //! lease of the lane.
 
 mod actions;
+mod blobs;
 mod commit;
 mod dead_letters;
+mod lines;
 mod list;
 mod listing;
 mod outbox;
@@ -14,8 +16,10 @@ mod schedules;
 mod tasks;
 
 pub(crate) use actions::Change;
+pub(crate) use blobs::Named;
 pub(crate) use commit::{Batch, Opened, Opening, Place};
 pub(crate) use dead_letters::{Letter, LetterId, Open as OpenLetters, Review, schema as letter_schema};
+pub(crate) use lines::LineRow;
 pub(crate) use list::GroupBy;
 pub(crate) use listing::{Asked, Listing, predicate};
 pub(crate) use outbox::{JournalOutbox, Recent};
@@ -29,6 +33,7 @@ pub(crate) use tasks::{StoredTask, schema as task_schema};
 
 use crate::domain::audit::{StoredTurn, chain};
 use crate::error::Error;
+use crate::views::Shown;
 use probity_engine::Fact;
 use probity_proto::orchestrator::Case;
 use probity_storage::{Db, Migration, Row, args};
@@ -42,6 +47,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "dead_letters", sql: include_str!("../migrations/0002_dead_letters.sql") },
     Migration { version: 3, name: "tasks", sql: include_str!("../migrations/0003_tasks.sql") },
     Migration { version: 4, name: "schedules", sql: include_str!("../migrations/0004_schedules.sql") },
+    Migration { version: 5, name: "blobs", sql: include_str!("../migrations/0005_blobs.sql") },
+    Migration { version: 6, name: "lines", sql: include_str!("../migrations/0006_lines.sql") },
 ];
 
 const JOURNAL: &str = "execution, tenant, first_fact, time_us, actor, request_id, trace_id, facts";
@@ -87,6 +94,17 @@ impl Store {
         let sql = "SELECT kind, body FROM executions WHERE tenant = $1 AND id = $2";
         let row = self.db.query_opt(sql, args![tenant, id.0]).await?;
         row.map_or_else(|| Err(Error::NoExecution(id.to_string())), |row| View::read(&row, 0))
+    }
+
+    /// What is shown of an execution, as it was last committed.
+    pub(crate) async fn shown(
+        &self,
+        tenant: &str,
+        id: ExecutionId,
+    ) -> Result<Option<Shown>, probity_storage::Error> {
+        let sql = "SELECT kind, body FROM executions WHERE tenant = $1 AND id = $2";
+        let row = self.db.query_opt(sql, args![tenant, id.0]).await?;
+        row.map(|row| Ok(Shown { kind: row.i64(0)?, body: row.bytes(1)? })).transpose()
     }
 
     /// Whether there is such an execution.

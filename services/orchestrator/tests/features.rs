@@ -296,6 +296,8 @@ async fn signals_come_early_once_and_checked() {
     assert_eq!(setting.output(&name).await, json!({"by": "ana", "late": false}));
     let gone = setting.executions.signal_execution(signal("s2", json!({"by": "b"}))).await.unwrap_err();
     assert_eq!(gone.code(), Code::FailedPrecondition);
+    // One that counted is answered as before, however late it is sent again.
+    setting.executions.signal_execution(signal("s1", json!({"by": "ana"}))).await.unwrap();
 }
 
 const ASKED: &str = r#"

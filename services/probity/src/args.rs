@@ -1,14 +1,14 @@
 //! The command line: every command, flag and environment variable.
 
+pub mod cases;
 pub mod flows;
 pub mod identity;
 pub mod operate;
 pub mod trials;
 
+pub use cases::{CaseCommand, Disposition, ListArgs, OpenArgs, State};
 pub use operate::{RolloutArgs, SeedArgs, SlowArgs, TraceArgs, TraceCommand};
 
-use crate::kind::Kind;
-use crate::split::Form;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -28,6 +28,11 @@ pub struct Cli {
 pub enum Command {
     /// Run the whole platform in this process, on SQLite.
     Dev(DevArgs),
+    /// Run every service as a process of its own, with mutual TLS between them.
+    Up(UpArgs),
+    /// Run one service; `up` calls it.
+    #[command(hide = true)]
+    Service(ServiceArgs),
     /// Run the platform, open sample cases and show how they move.
     Demo(DemoArgs),
     /// Open, list, follow and decide cases.
@@ -206,6 +211,36 @@ pub struct FaultArgs {
     pub percent: i32,
 }
 
+/// `probity up`.
+#[derive(Debug, Clone, Args)]
+pub struct UpArgs {
+    /// Port of the gateway; 0 takes a free one. Beside the default port services listen
+    /// on their usual ones, beside another on free ones.
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// Address of the gateway; services listen on this machine alone. There is no TLS at
+    /// the gateway: keep it on this machine, or behind a proxy that has.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Folder for everything that is kept, the same as that of `probity dev`.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+    /// Configuration file (TOML) of all services. Without `[tls]` in it, services get
+    /// certificates of an authority made in the data folder.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+}
+
+/// `probity service`.
+#[derive(Debug, Clone, Args)]
+pub struct ServiceArgs {
+    /// Which.
+    pub name: String,
+    /// Flags of a service; see `probity service NAME --help`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub flags: Vec<std::ffi::OsString>,
+}
+
 /// `probity demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -221,112 +256,6 @@ pub struct DemoArgs {
     /// With --exit: how long the cases may take in all.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub within: u64,
-}
-
-/// `probity case …`.
-#[derive(Debug, Subcommand)]
-pub enum CaseCommand {
-    /// Open a case for every item of the files.
-    Open(OpenArgs),
-    /// List cases, newest first.
-    List(ListArgs),
-    /// Show a case with its findings, actions, evaluations and history.
-    Show {
-        /// The case, with or without `cases/`.
-        id: String,
-        /// Print what happens to it until it is final.
-        #[arg(long)]
-        watch: bool,
-    },
-    /// Say what a person decided about a case.
-    Close {
-        /// The case, with or without `cases/`.
-        id: String,
-        /// The decision.
-        #[arg(long, value_enum)]
-        disposition: Disposition,
-        /// Why.
-        #[arg(long)]
-        note: Option<String>,
-    },
-    /// Cancel a case; what was done is taken back.
-    Cancel {
-        /// The case, with or without `cases/`.
-        id: String,
-        /// Why.
-        #[arg(long)]
-        reason: String,
-    },
-}
-
-/// `probity case open`.
-#[derive(Debug, Clone, Args)]
-pub struct OpenArgs {
-    /// What the files are.
-    #[arg(long, value_enum)]
-    pub kind: Kind,
-    /// OCDS JSON or JSON Lines (a case a tender), CSV (a case a file), .eml or
-    /// text (message), text (report).
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// Idempotency key of the first item; the n-th gets KEY#n. Without it the key
-    /// is made from kind, file name, content and subject, so that opening the
-    /// same file again opens nothing twice.
-    #[arg(long, value_parser = key)]
-    pub key: Option<String>,
-    /// One line for people; by default the title of the tender or the file name.
-    #[arg(long)]
-    pub subject: Option<String>,
-    /// Definition to run instead of the shipped one for the kind.
-    #[arg(long)]
-    pub definition: Option<String>,
-    /// How the tenders of a file are held together.
-    #[arg(long, value_enum, default_value_t = Form::Auto)]
-    pub format: Form,
-    /// How many cases are opened at the same time.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: u16,
-}
-
-/// `probity case list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Only this kind.
-    #[arg(long, value_enum)]
-    pub kind: Option<Kind>,
-    /// Only this state.
-    #[arg(long, value_enum)]
-    pub state: Option<State>,
-    /// Only cases that wait for a person.
-    #[arg(long)]
-    pub waiting: bool,
-    /// All of them, not only the newest 50.
-    #[arg(long)]
-    pub all: bool,
-}
-
-/// States of a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)] // named as in the contracts, which describe them
-pub enum State {
-    Pending,
-    Investigating,
-    Validating,
-    Remediating,
-    Resolved,
-    Failed,
-    Cancelled,
-}
-
-/// What a person decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Disposition {
-    /// The suspicion was right.
-    Confirmed,
-    /// The suspicion was wrong.
-    FalsePositive,
-    /// It cannot be told.
-    Inconclusive,
 }
 
 /// `probity audit …`.

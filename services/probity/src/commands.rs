@@ -5,6 +5,7 @@ pub(crate) mod case;
 pub(crate) mod deadletter;
 pub(crate) mod execution;
 pub(crate) mod fault;
+pub(crate) mod finding;
 pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod rollout;

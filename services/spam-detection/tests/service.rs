@@ -75,6 +75,13 @@ impl IntakeService for Documents {
         Err(Status::unimplemented("not in this test"))
     }
 
+    async fn hold_documents(
+        &self,
+        _: Request<probity_proto::intake::HoldDocumentsRequest>,
+    ) -> Result<Response<probity_proto::intake::HoldDocumentsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn check_documents(
         &self,
         _: Request<pb::CheckDocumentsRequest>,

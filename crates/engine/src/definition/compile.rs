@@ -11,7 +11,7 @@ mod unused;
 
 use super::finding::{Finding, Findings};
 use super::raw::{Raw, Text, at, parse};
-use super::{Catalog, Definition, DefinitionError, Step};
+use super::{Catalog, Definition, DefinitionError, Step, keys};
 use crate::expr::{Expr, Scope, Type};
 use crate::fact::Outcome;
 use crate::schema::Schema;
@@ -27,6 +27,7 @@ type Result<T> = std::result::Result<T, DefinitionError>;
 /// The definition, unless something is wrong, and all that is wrong or doubtful.
 pub(super) fn compile(source: &str, catalog: &dyn Catalog) -> (Option<Definition>, Vec<Finding>) {
     let findings = Findings::default();
+    keys::check(source, &findings);
     let definition = findings.keep(parse(source)).and_then(|raw| build(source, &raw, catalog, &findings));
     let definition = definition.filter(|_| !findings.has_errors());
     (definition, findings.into_sorted())
@@ -45,6 +46,7 @@ fn build(source: &str, raw: &Raw, catalog: &dyn Catalog, findings: &Findings) ->
     let verdict = raw.verdict.as_ref().map_or_else(Vec::new, |rules| compiler.verdict(rules));
     let output = findings.keep(raw.output.as_ref().map(|o| compiler.output(o)).transpose());
     let states = compiler.states();
+    let limit = findings.keep(limit::whole(raw, &compiler.types.opening_scope()));
     let findings_from = findings.keep(compiler.findings_from(raw.findings_from.as_ref()));
     let kind = raw.kind.as_ref().map(|k| k.value.parse().map_err(|e: String| at(k, e))).transpose();
     let kind = findings.keep(kind);
@@ -63,6 +65,7 @@ fn build(source: &str, raw: &Raw, catalog: &dyn Catalog, findings: &Findings) ->
         order,
         findings_from: findings_from?,
         verdict,
+        limit: limit?,
         states,
         input_schema: input_schema?,
         output: output?,

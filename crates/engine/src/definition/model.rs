@@ -104,11 +104,11 @@ impl Target {
     }
 }
 
-/// How many calls of a step may be under way, and how fast they may begin, over all
-/// executions of a tenant.
+/// How many calls of a step, or executions of a definition, may be under way, and how
+/// fast they may begin, over all executions of a tenant.
 #[derive(Debug)]
 pub struct Limit {
-    /// Calls with the same key share the limit; all of them when absent.
+    /// Those with the same key share the limit; all of them when absent.
     pub key: Option<Expr>,
     /// How many at once; as many as come when absent.
     pub running: Option<u32>,

@@ -1,4 +1,5 @@
-//! A definition as it is written, every value with its place.
+//! A definition as it is written, every value with its place. Keys that do not belong
+//! where they are are found by `keys.rs`.
 
 use super::{DefinitionError, MAX_SOURCE};
 use serde::Deserialize;
@@ -10,7 +11,6 @@ pub(super) type Text = Spanned<String>;
 pub(super) type Fields = BTreeMap<String, Text>;
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) name: Text,
     pub(super) kind: Option<Text>,
@@ -19,6 +19,7 @@ pub(super) struct Raw {
     pub(super) description: Option<String>,
     pub(super) findings_from: Option<Text>,
     pub(super) input_schema: Option<Spanned<Json>>,
+    pub(super) limit: Option<Spanned<RawLimit>>,
     #[serde(default)]
     pub(super) states: BTreeMap<String, Spanned<RawState>>,
     pub(super) steps: Vec<RawStep>,
@@ -35,7 +36,6 @@ pub(super) enum RawOutput {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawState {
     pub(super) due: Option<Text>,
     #[serde(default)]
@@ -47,7 +47,6 @@ pub(super) struct RawState {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawStep {
     pub(super) id: Text,
     pub(super) state: Option<Text>,
@@ -76,7 +75,6 @@ pub(super) struct RawStep {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawLimit {
     pub(super) key: Option<Text>,
     pub(super) running: Option<Spanned<u32>>,
@@ -84,14 +82,12 @@ pub(super) struct RawLimit {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawRate {
     pub(super) count: Spanned<u32>,
     pub(super) per: Text,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawCall {
     pub(super) call: Option<Text>,
     pub(super) task: Option<Text>,
@@ -102,7 +98,6 @@ pub(super) struct RawCall {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawWait {
     pub(super) approval: Option<RawApproval>,
     pub(super) timer: Option<Text>,
@@ -113,7 +108,6 @@ pub(super) struct RawWait {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawApproval {
     pub(super) reason: Text,
     pub(super) required: Text,
@@ -127,7 +121,6 @@ pub(super) struct RawApproval {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawEscalation {
     pub(super) to: Vec<Text>,
     pub(super) after: Text,
@@ -177,7 +170,6 @@ pub(super) struct RawPolicy {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawVerdict {
     pub(super) when: Option<Text>,
     pub(super) outcome: Text,

@@ -24,6 +24,8 @@ pub enum Event {
     },
     /// A point in time came that [`Command::WakeAt`] asked for.
     Woken,
+    /// It has a place among the executions that its definition limits.
+    Admit,
     /// A person decided.
     Decide {
         /// Who.

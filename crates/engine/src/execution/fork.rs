@@ -26,6 +26,7 @@ impl Execution {
             let (step, from) = (self.id(*step), self.opening.name.clone());
             fork.record(&mut turn, Fact::StepCopied { step, skipped, output, from }, now);
         }
+        fork.queue(&mut turn, now);
         fork.advance(&mut turn, now);
         fork.arm(&mut turn, now);
         Ok((fork, turn))

@@ -174,6 +174,7 @@ impl Execution {
             return if self.ended.is_some() { Ok(()) } else { self.refuse_paused() };
         }
         self.record(turn, Fact::Resumed { actor }, now);
+        self.queue(turn, now);
         Ok(())
     }
 
@@ -205,8 +206,11 @@ impl Execution {
         let steps = steps.into_iter().map(|step| self.id(step)).collect();
         let had_ended = self.ended.is_some();
         self.record(turn, Fact::Rerun { step: step.to_owned(), steps, actor, reason }, now);
-        // What was under way beside the step when it ended is awaited again.
         if had_ended {
+            // Its place went to another with its end.
+            self.queue(turn, now);
+            // What was under way beside the step when it ended is awaited again, once
+            // it has a place.
             turn.commands.extend(self.outstanding());
         }
         Ok(())

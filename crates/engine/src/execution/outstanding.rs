@@ -28,7 +28,8 @@ impl Execution {
     /// Whether anything is under way: a call, or a wait for a point in time.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        let calls = self.ended.is_none() && (0..self.steps.len()).any(|step| self.is_called(step));
+        let goes_on = self.ended.is_none() && !self.is_queued();
+        let calls = goes_on && (0..self.steps.len()).any(|step| self.is_called(step));
         calls || self.next_alarm().is_some()
     }
 
@@ -51,7 +52,7 @@ impl Execution {
     }
 
     fn under_way(&self, slot: Slot) -> Option<Command> {
-        if self.ended.is_some() {
+        if self.ended.is_some() || self.is_queued() {
             return None;
         }
         // The items of a step that was given up are awaited by nobody.

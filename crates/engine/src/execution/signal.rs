@@ -100,10 +100,11 @@ impl Execution {
         payload: Json,
         now: Micros,
     ) -> Result<(), Refusal> {
-        self.refuse_ended()?;
+        // Sent again after an answer that was lost: also when it has ended meanwhile.
         if self.mailbox.seen.contains(&id) {
             return Ok(());
         }
+        self.refuse_ended()?;
         self.check_signal(&id, name, &payload)?;
         let received =
             Fact::SignalReceived { id: id.clone(), name: name.to_owned(), actor, payload: payload.into() };

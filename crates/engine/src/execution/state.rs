@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub enum Status {
     /// Steps run or wait for a timer or a signal.
     Running,
+    /// It waits for a place: its definition limits how many run.
+    Queued,
     /// It waits for a person's decision.
     Waiting,
     /// It waits for a person to mend something.
@@ -54,6 +56,17 @@ impl Stay {
     }
 }
 
+/// A place among the executions that a definition limits, or the wait for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Those with the same key share the limit.
+    pub key: String,
+    /// It has a place.
+    pub admitted: bool,
+    /// Since when it waits, or has one.
+    pub since: Micros,
+}
+
 /// One run of a definition.
 #[derive(Debug, Clone)]
 pub struct Execution {
@@ -69,6 +82,8 @@ pub struct Execution {
     pub verdict: Option<Verdict>,
     /// How it will end and why, once taking back has begun.
     pub taking_back: Option<(Ending, String)>,
+    /// Its place among the executions that its definition limits.
+    pub line: Option<Line>,
     /// Why a person paused it, while it is paused.
     pub paused: Option<String>,
     /// How it ended.
@@ -103,6 +118,7 @@ impl Execution {
         let mut execution = Self::blank(definition, opening);
         let mut turn = Turn::default();
         execution.record(&mut turn, fact, now);
+        execution.queue(&mut turn, now);
         execution.advance(&mut turn, now);
         execution.arm(&mut turn, now);
         (execution, turn)
@@ -147,6 +163,7 @@ impl Execution {
             state: CaseState::Pending,
             verdict: None,
             taking_back: None,
+            line: None,
             paused: None,
             ended: None,
             end_reason: String::new(),
@@ -171,6 +188,14 @@ impl Execution {
             }
             Fact::CaseReminded { number, .. } => self.stay.reminded = *number as usize,
             Fact::CaseOverdue { .. } => self.stay.overdue = true,
+            Fact::Queued { key } => {
+                self.line = Some(Line { key: key.clone(), admitted: false, since: at });
+            }
+            Fact::Admitted {} => {
+                if let Some(line) = &mut self.line {
+                    (line.admitted, line.since) = (true, at);
+                }
+            }
             Fact::Paused { reason, .. } => self.paused = Some(reason.clone()),
             Fact::Resumed { .. } => self.paused = None,
             Fact::Rerun { steps, .. } => self.apply_rerun(steps),
@@ -188,6 +213,7 @@ impl Execution {
                 });
             }
             Fact::Ended { ending, reason, output } => {
+                self.line = None;
                 self.ended = Some(*ending);
                 self.end_reason.clone_from(reason);
                 self.output.clone_from(output);
@@ -218,6 +244,8 @@ impl Execution {
         let any = |wanted: StepStatus| self.steps.iter().any(|s| s.status == wanted);
         if self.paused.is_some() {
             Status::Paused
+        } else if self.is_queued() {
+            Status::Queued
         } else if any(StepStatus::Incident) {
             Status::Incident
         } else if self.taking_back.is_some() {

@@ -144,12 +144,13 @@ impl StepState {
         }
     }
 
-    /// From nothing again, under a new key. Attempts go on counting, so that a
-    /// late answer is known as one.
+    /// From nothing again, under a new key: also one that no item had, whose message a
+    /// person changed. Attempts go on counting, so that a late answer is known as one.
     pub(super) fn again(&mut self) {
-        let items = self.items.iter().flat_map(|items| &items.states);
-        let attempts = items.map(|item| item.attempts).chain([self.attempts]).max().unwrap_or(0);
-        *self = Self { attempts, generation: self.generation + 1, ..Self::new() };
+        let all = || self.items.iter().flat_map(|items| &items.states).chain([&*self]);
+        let attempts = all().map(|state| state.attempts).max().unwrap_or(0);
+        let generation = all().map(|state| state.generation).max().unwrap_or(0) + 1;
+        *self = Self { attempts, generation, ..Self::new() };
     }
 
     pub(super) fn finish(&mut self, status: StepStatus, output: Arc<Json>, at: Micros) {

@@ -28,6 +28,7 @@ impl Execution {
             }
             Event::Woken if self.is_stale(now) => return Ok(turn),
             Event::Woken => self.woken(&mut turn, now),
+            Event::Admit => self.admit(&mut turn, now),
             event => self.asked(&mut turn, event, now)?,
         }
         self.advance(&mut turn, now);
@@ -60,13 +61,13 @@ impl Execution {
             Event::SkipStep { actor, step, reason } => self.skip_step(turn, &actor, &step, &reason, now),
             Event::EditInput { actor, step, input } => self.edit_input(turn, actor, &step, input, now),
             Event::Rerun { actor, step, reason } => self.rerun(turn, actor, &step, reason, now),
-            Event::CallEnded { .. } | Event::Woken => Ok(()),
+            Event::CallEnded { .. } | Event::Woken | Event::Admit => Ok(()),
         }
     }
 
     /// Starts everything that can start; ends the execution when nothing is left.
     pub(super) fn advance(&mut self, turn: &mut Turn, now: Micros) {
-        if self.ended.is_some() || self.paused.is_some() {
+        if self.ended.is_some() || self.paused.is_some() || self.is_queued() {
             return;
         }
         let definition = self.definition.clone();

@@ -35,7 +35,8 @@ impl Execution {
         if self.ended.is_some() || self.paused.is_some() {
             return None;
         }
-        let steps = (0..self.steps.len()).filter_map(|step| self.alarm_of(step));
+        let going_on = if self.is_queued() { 0 } else { self.steps.len() };
+        let steps = (0..going_on).filter_map(|step| self.alarm_of(step));
         steps.chain(self.alarm_of_state()).min()
     }
 
@@ -90,7 +91,8 @@ impl Execution {
         if self.ended.is_some() || self.paused.is_some() {
             return;
         }
-        for step in 0..self.steps.len() {
+        let going_on = if self.is_queued() { 0 } else { self.steps.len() };
+        for step in 0..going_on {
             if self.ended.is_some() {
                 return;
             }

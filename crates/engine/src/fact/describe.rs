@@ -30,6 +30,8 @@ impl Fact {
             Self::ApprovalDelegated { .. } => "approval.delegated",
             Self::CaseReminded { .. } => "case.reminder",
             Self::CaseOverdue { .. } => "case.overdue",
+            Self::Queued { .. } => "execution.queued",
+            Self::Admitted { .. } => "execution.admitted",
             Self::Paused { .. } => "execution.paused",
             Self::Resumed { .. } => "execution.resumed",
             Self::Rerun { .. } => "execution.rerun",
@@ -55,6 +57,8 @@ impl Fact {
                 | Self::StepSkipped { actor: None, .. }
                 | Self::StepExpanded { .. }
                 | Self::StepCollected { .. }
+                | Self::Queued { .. }
+                | Self::Admitted { .. }
                 | Self::TimerStarted { .. }
                 | Self::SignalAwaited { .. }
                 | Self::SignalTaken { .. }
@@ -96,6 +100,8 @@ impl Fact {
             | Self::SignalReceived { .. }
             | Self::CaseReminded { .. }
             | Self::CaseOverdue { .. }
+            | Self::Queued { .. }
+            | Self::Admitted { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }
             | Self::CompensationStarted { .. }
@@ -174,6 +180,8 @@ impl Fact {
             | Self::TimerStarted { .. }
             | Self::SignalTaken { .. }
             | Self::CompensationScheduled { .. }
+            | Self::Queued { .. }
+            | Self::Admitted { .. }
             | Self::CompensationCompleted { .. } => String::new(),
         }
     }

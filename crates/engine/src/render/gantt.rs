@@ -331,6 +331,7 @@ fn status(status: Status) -> &'static str {
         Status::Running => "running",
         Status::Waiting => "waits for people",
         Status::Incident => "needs a person",
+        Status::Queued => "waits for a place",
         Status::Compensating => "is being taken back",
         Status::Ended(Ending::Completed) => "completed",
         Status::Ended(Ending::Failed) => "failed",

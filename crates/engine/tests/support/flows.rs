@@ -4,9 +4,10 @@ use probity_engine::{CaseKind, Opening, What};
 use probity_types::{Role, Roles};
 use serde_json::{Value as Json, json};
 
-/// Lists, children, signals, routes, deadlines and points in time.
+/// Lists, children, signals, routes, deadlines, points in time, and a place to wait for.
 pub const FLOW: &str = r#"
 name: flow
+limit: {key: input.what, running: 2}
 steps:
   - id: fetch
     task: fetch

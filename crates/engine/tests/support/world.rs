@@ -140,6 +140,8 @@ impl World {
                     matches!(f, Fact::Paused { .. } | Fact::Resumed { .. } | Fact::CompensationStarted { .. })
                 });
                 assert!(!matches!(paused, Some(Fact::Paused { .. })), "{step} started while paused");
+                let place = facts().rfind(|f| matches!(f, Fact::Queued { .. } | Fact::Admitted {}));
+                assert!(!matches!(place, Some(Fact::Queued { .. })), "{step} started without a place");
             }
             Fact::SignalReceived { id, .. } => {
                 let twice = facts().any(|f| matches!(f, Fact::SignalReceived { id: i, .. } if i == id));
@@ -301,6 +303,7 @@ impl World {
             self.now = Micros(self.now.0 + self.rng.i64(-40_000_000..40_000_000));
         }
         let event = match self.rng.u8(0..10) {
+            0..4 if self.execution.is_queued() => Some(Event::Admit),
             0..6 => self.call_ends(),
             6..8 => self.time_passes(),
             _ => Some(self.person()),
@@ -353,6 +356,7 @@ impl World {
             let event = match self.execution.status() {
                 Status::Ended(_) => return,
                 Status::Paused => Some(Event::Resume { actor: actor() }),
+                Status::Queued => Some(Event::Admit),
                 Status::Incident => Some(self.mend(round)),
                 Status::Running if round % 3 == 0 && self.waits_for_signal() => Some(self.new_signal()),
                 Status::Waiting if self.calls.is_empty() => Some(Event::Decide {
@@ -454,8 +458,8 @@ pub fn shape(execution: &Execution) -> String {
     let ends = (&execution.verdict, &execution.taking_back, &execution.ended, &execution.paused);
     let signals: Vec<_> = execution.signals().collect();
     format!(
-        "{:?} {} {steps:?} {ends:?} {:?} {signals:?}",
-        execution.state, execution.sequence, execution.output
+        "{:?} {} {steps:?} {ends:?} {:?} {signals:?} {:?}",
+        execution.state, execution.sequence, execution.output, execution.line
     )
 }
 

@@ -110,6 +110,13 @@ impl Store {
         Ok((rows.iter().map(read).collect::<Result<_, _>>()?, next))
     }
 
+    /// What is said of findings now, by all tenants.
+    pub(crate) async fn all_disposition_counts(&self) -> Result<Vec<Count>, Error> {
+        let sql = "SELECT rule, disposition, COUNT(*) FROM disposition
+            WHERE current = 1 GROUP BY rule, disposition ORDER BY rule, disposition";
+        self.db.query(sql, args![]).await?.iter().map(read_count).collect()
+    }
+
     /// What is said of findings now, of what was said in a stretch of time.
     pub(crate) async fn disposition_counts(
         &self,
@@ -121,12 +128,13 @@ impl Store {
             WHERE tenant = $1 AND current = 1 AND time_us >= $2 AND time_us < $3
             GROUP BY rule, disposition ORDER BY rule, disposition";
         let rows = self.db.query(sql, args![tenant, from.0, until.0]).await?;
-        let count = |row: &Row| {
-            let disposition = i32::try_from(row.i64(1)?).unwrap_or_default();
-            Ok(Count { rule: row.text(0)?, disposition, count: row.i64(2)? })
-        };
-        rows.iter().map(count).collect()
+        rows.iter().map(read_count).collect()
     }
+}
+
+fn read_count(row: &Row) -> Result<Count, Error> {
+    let disposition = i32::try_from(row.i64(1)?).unwrap_or_default();
+    Ok(Count { rule: row.text(0)?, disposition, count: row.i64(2)? })
 }
 
 /// The finding as it is, and whether what is said of it now is something else.

@@ -246,6 +246,13 @@ impl IntakeService for Peers {
         Ok(Response::new(Default::default()))
     }
 
+    async fn hold_documents(
+        &self,
+        _: Request<probity_proto::intake::HoldDocumentsRequest>,
+    ) -> Result<Response<probity_proto::intake::HoldDocumentsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn check_documents(
         &self,
         _request: Request<intake::CheckDocumentsRequest>,

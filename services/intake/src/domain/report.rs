@@ -51,6 +51,12 @@ impl Report {
         self.refuse(&hash.name(), &hash.name(), Verdict::refused(problem));
     }
 
+    /// Adds a document that may be gone before the case is decided.
+    pub fn add_temporary(&mut self, hash: Hash) {
+        let problem = Problem::whole("it is kept only for some time: upload it without `temporary`");
+        self.refuse(&hash.name(), &hash.name(), Verdict::refused(problem));
+    }
+
     fn refuse(&mut self, name: &str, shown: &str, verdict: Verdict) {
         let first = verdict.problems.first.first();
         if !verdict.usable && self.acceptable {
@@ -84,6 +90,7 @@ mod tests {
             filename: filename.to_owned(),
             size: text.len() as u64,
             created: Micros(0),
+            expires: None,
         };
         let mut check = Check::new(Kind::Tender);
         check.feed(text.as_bytes());

@@ -7,7 +7,7 @@ use crate::objects::folder::Folder;
 use crate::sweep::Sweeper;
 use probity_storage::DbConfig;
 use probity_testkit::Postgres;
-use probity_types::Role;
+use probity_types::{Role, SystemClock};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ fn document(n: u8, created: i64) -> Document {
         filename: format!("{n} é.txt"),
         size: 3,
         created: Micros(created),
+        expires: None,
     }
 }
 
@@ -113,12 +114,69 @@ async fn an_upload_that_stored_its_bytes_and_not_its_row_is_swept() {
             }
         }
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-        let sweeper = Sweeper { objects: Arc::clone(&objects), store, metrics };
+        let sweeper = Sweeper { objects: Arc::clone(&objects), store, clock: Arc::new(SystemClock), metrics };
         assert_eq!(sweeper.sweep(Duration::from_secs(60)).await.unwrap(), 0);
         assert_eq!(sweeper.sweep(Duration::ZERO).await.unwrap(), 75);
         for n in 0..150 {
             assert_eq!(objects.open(Hash([n; 32]), 0).await.is_ok(), n % 2 == 0, "{n}");
         }
+    })
+    .await;
+}
+
+fn temporary(n: u8, expires: i64) -> Document {
+    Document { expires: Some(Micros(expires)), ..document(n, 1) }
+}
+
+#[tokio::test]
+async fn what_nobody_names_goes_and_what_is_named_stays() {
+    on_both(async |db| {
+        let store = Store::new(db.clone());
+        for n in 1..=5 {
+            store.insert(ctx("a"), temporary(n, 100), Some(b"abc".to_vec())).await.unwrap();
+        }
+        store.insert(ctx("b"), temporary(2, 100), Some(b"abc".to_vec())).await.unwrap();
+        let hashes = |range: std::ops::RangeInclusive<u8>| range.map(|n| Hash([n; 32])).collect::<Vec<_>>();
+        // Of another tenant, and of none, nothing is held.
+        assert_eq!(store.hold("b", &hashes(3..=9), None).await.unwrap(), []);
+        let longer = store.hold("a", &hashes(1..=1), Some(Micros(200))).await.unwrap();
+        assert_eq!(longer[0].expires, Some(Micros(200)));
+        assert_eq!(store.hold("a", &hashes(1..=1), Some(Micros(150))).await.unwrap(), longer);
+        let good = store.hold("a", &hashes(2..=2), None).await.unwrap();
+        assert_eq!(good[0].expires, None);
+        assert_eq!(store.hold("a", &hashes(2..=2), Some(Micros(150))).await.unwrap(), good);
+        // The same bytes again: kept as long as the longest wish.
+        assert_eq!(store.insert(ctx("a"), document(3, 9), None).await.unwrap().0.expires, None);
+        let again = store.insert(ctx("a"), temporary(4, 150), None).await.unwrap();
+        assert_eq!((again.0.expires, again.1), (Some(Micros(150)), false));
+
+        assert_eq!(store.expire(Micros(99)).await.unwrap(), 0);
+        assert_eq!(store.expire(Micros(100)).await.unwrap(), 2, "5, and that of the other tenant");
+        assert_eq!(store.expire(Micros(1_000)).await.unwrap(), 2, "1 and 4");
+        for n in 1..=5 {
+            let there = store.get("a", Hash([n; 32])).await.unwrap().is_some();
+            assert_eq!(there, [2, 3].contains(&n), "{n}");
+        }
+        assert_eq!(store.get("b", Hash([2; 32])).await.unwrap(), None);
+        let events = outbox::pending(&db, 0, 100).await.unwrap();
+        let expired = events.iter().filter(|(_, event)| event.action == "document.expired").count();
+        assert_eq!(expired, 4);
+        // What has gone can come back.
+        assert!(store.insert(ctx("a"), temporary(5, 2_000), Some(b"abc".to_vec())).await.unwrap().1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_expire_in_pieces() {
+    on_both(async |db| {
+        let store = Store::new(db);
+        for n in 0..=255 {
+            for tenant in ["a", "b", "c", "d"] {
+                store.insert(ctx(tenant), temporary(n, 100), None).await.unwrap();
+            }
+        }
+        assert_eq!(store.expire(Micros(100)).await.unwrap(), 1_024);
     })
     .await;
 }

@@ -6,11 +6,13 @@ mod starts;
 
 use super::Forward;
 use super::history::{self, Events};
+use crate::blobs::Blobs;
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
 use crate::lane::Handle;
 use crate::store::{Store, View};
+use crate::views::Views;
 use probity_proto::orchestrator::execution_service_server::ExecutionService;
 use probity_proto::orchestrator::*;
 use probity_runtime::{Call, status};
@@ -24,32 +26,36 @@ use tracing::Instrument as _;
 /// The handlers.
 pub(crate) struct Executions {
     store: Store,
+    views: Views,
     lane: Handle,
     definitions: Definitions,
     clock: Arc<dyn Clock>,
     forward: Forward,
+    blobs: Blobs,
 }
 
 impl Executions {
     pub(crate) const fn new(
         store: Store,
+        views: Views,
         lane: Handle,
         definitions: Definitions,
         clock: Arc<dyn Clock>,
         forward: Forward,
+        blobs: Blobs,
     ) -> Self {
-        Self { store, lane, definitions, clock, forward }
+        Self { store, views, lane, definitions, clock, forward, blobs }
     }
 
     /// The execution without its steps.
     async fn shown(&self, ctx: &Ctx, id: ExecutionId) -> Result<Execution, Error> {
-        self.store.view(&ctx.tenant, id).await.map(|view| convert::listed(id, view))
+        self.views.view(&ctx.tenant, id).await.map(|view| convert::listed(id, view))
     }
 
     /// Checks that the caller may see it: those who only submit see their own.
     pub(super) async fn seen(&self, ctx: &Ctx, field: &str, name: &str) -> Result<ExecutionId, Error> {
         let id = convert::execution_id(field, name)?;
-        let owner = match self.store.view(&ctx.tenant, id).await? {
+        let owner = match self.views.view(&ctx.tenant, id).await? {
             View::Case(case) => case.owner,
             View::Plain(execution) => execution.owner,
         };
@@ -66,8 +72,9 @@ impl ExecutionService for Executions {
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
         let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
-        let execution = self.start(&ctx, key, request.into_inner()).instrument(begins).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let execution = self.start(&ctx, key, request.get_ref().clone()).instrument(begins).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/StartExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn create_execution(
@@ -76,8 +83,9 @@ impl ExecutionService for Executions {
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
         let begins = span::begins("orchestrator", "execution", &ctx.trace_id);
-        let execution = self.create(&ctx, key, request.into_inner()).instrument(begins).await;
-        Ok(Response::new(execution.map_err(status)?))
+        let execution = self.create(&ctx, key, request.get_ref().clone()).instrument(begins).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/CreateExecution";
+        self.forward.answer(&request, path, execution).await
     }
 
     async fn run_execution(
@@ -220,6 +228,8 @@ impl ExecutionService for Executions {
         request: Request<ForkExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        Ok(Response::new(self.fork(&ctx, key, request.into_inner()).await.map_err(status)?))
+        let execution = self.fork(&ctx, key, request.get_ref().clone()).await;
+        let path = "/probity.orchestrator.v1.ExecutionService/ForkExecution";
+        self.forward.answer(&request, path, execution).await
     }
 }

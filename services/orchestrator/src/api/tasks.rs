@@ -1,6 +1,7 @@
 //! `TaskService`.
 
 use super::Forward;
+use crate::blobs::Blobs;
 use crate::convert::{self, tasks as convert_tasks};
 use crate::definitions::Definitions;
 use crate::error::Error;
@@ -35,6 +36,7 @@ pub(crate) struct Tasks {
     board: Board,
     clock: Arc<dyn Clock>,
     forward: Forward,
+    blobs: Blobs,
 }
 
 /// A task on its way to the lane.
@@ -48,8 +50,9 @@ impl Tasks {
         board: Board,
         clock: Arc<dyn Clock>,
         forward: Forward,
+        blobs: Blobs,
     ) -> Self {
-        Self { store, lane, definitions, board, clock, forward }
+        Self { store, lane, definitions, board, clock, forward, blobs }
     }
 
     /// Hands a task to the lane, without waiting for the answer.
@@ -63,6 +66,7 @@ impl Tasks {
         let definition = self.definitions.built_in(wanted.definition).await?;
         let input = serde_json::to_value(&wanted.asked)
             .map_err(|e| convert::invalid("payload", format!("cannot be kept: {e}")))?;
+        self.blobs.admit(&ctx.tenant, "payload", &input).await?;
         let opening = Opening {
             name: String::new(),
             what: What::Plain,

@@ -3,6 +3,7 @@
 mod relay;
 
 use super::Forward;
+use crate::blobs::Blobs;
 use crate::convert;
 use crate::error::Error;
 use crate::lane::{Answers, Handle};
@@ -36,11 +37,12 @@ pub(crate) struct Workers {
     lane: Handle,
     board: Board,
     forward: Forward,
+    blobs: Blobs,
 }
 
 impl Workers {
-    pub(crate) const fn new(lane: Handle, board: Board, forward: Forward) -> Self {
-        Self { lane, board, forward }
+    pub(crate) const fn new(lane: Handle, board: Board, forward: Forward, blobs: Blobs) -> Self {
+        Self { lane, board, forward, blobs }
     }
 }
 
@@ -58,6 +60,7 @@ struct Session {
     /// Tasks of the shared queue that are on their way.
     coming: Option<oneshot::Receiver<Vec<Taken>>>,
     forward: Forward,
+    blobs: Blobs,
     /// Takes answers that another replica decides; absent on a stream of another replica.
     relay: Option<mpsc::Sender<(TaskResult, Token)>>,
 }
@@ -232,7 +235,13 @@ impl Session {
                 continue;
             }
             tokens.push(result.token.clone());
-            events.push((token.order.execution, token.order.event(outcome(result))));
+            let order = token.order;
+            let answer = self.blobs.answered_by_worker(
+                self.serving.tenant.as_deref(),
+                order.execution,
+                outcome(result),
+            );
+            events.push((order.execution, order.event(answer.await)));
         }
         if events.is_empty() {
             return Ok(());
@@ -295,6 +304,7 @@ impl WorkerService for Workers {
     ) -> Result<Response<Self::WorkStream>, Status> {
         let ctx = request.ctx()?.clone();
         let (lane, board, forward) = (self.lane.clone(), self.board.clone(), self.forward.clone());
+        let blobs = self.blobs.clone();
         let handed_on = Forward::came_from_another(&request);
         let (out, responses) = mpsc::channel(OUTGOING);
         let mut incoming = request.into_inner();
@@ -322,6 +332,7 @@ impl WorkerService for Workers {
                     hello,
                     tenant: tenant.map(str::to_owned),
                     told: acknowledge.clone(),
+                    blobs: blobs.clone(),
                 };
                 tokio::spawn(relaying.run(answers));
                 relay
@@ -338,6 +349,7 @@ impl WorkerService for Workers {
                 out,
                 coming,
                 forward,
+                blobs,
                 relay,
             };
             if let Err(error) = session.take_in(first).await {

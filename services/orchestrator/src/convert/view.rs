@@ -83,9 +83,22 @@ fn waiting(execution: &Execution) -> Option<proto::Waiting> {
             agreed: step.votes.iter().map(|(who, ..)| who.clone()).collect(),
         })
     };
-    find(StepStatus::Incident, proto::WaitKind::Incident).or_else(|| {
-        find(StepStatus::Approval, proto::WaitKind::Approval).filter(|_| execution.taking_back.is_none())
-    })
+    let decision =
+        || find(StepStatus::Approval, proto::WaitKind::Approval).filter(|_| execution.taking_back.is_none());
+    place(execution).or_else(|| find(StepStatus::Incident, proto::WaitKind::Incident)).or_else(decision)
+}
+
+/// That it waits for a place, and by which limit.
+fn place(execution: &Execution) -> Option<proto::Waiting> {
+    let line = execution.line.as_ref().filter(|_| execution.is_queued())?;
+    let limit = execution.definition.limit.as_ref()?;
+    let running = limit.running.map(|most| format!("at most {most} run at once"));
+    let rate = limit.rate.map(|(count, per)| format!("at most {count} start in {per:?}"));
+    let rules: Vec<_> = running.into_iter().chain(rate).collect();
+    let of = &execution.definition.name;
+    let key = if line.key.is_empty() { String::new() } else { format!(" with the key {:?}", line.key) };
+    let reason = format!("of the executions of definitions/{of}{key} {}", rules.join(" and "));
+    Some(proto::Waiting { kind: proto::WaitKind::Place as i32, reason, ..proto::Waiting::default() })
 }
 
 /// The number of a status.
@@ -94,6 +107,7 @@ pub(crate) const fn status_number(status: Status) -> i32 {
         Status::Running => proto::ExecutionStatus::Running,
         Status::Waiting | Status::Paused => proto::ExecutionStatus::Waiting,
         Status::Incident => proto::ExecutionStatus::Incident,
+        Status::Queued => proto::ExecutionStatus::Pending,
         Status::Compensating => proto::ExecutionStatus::Compensating,
         Status::Ended(Ending::Completed) => proto::ExecutionStatus::Completed,
         Status::Ended(Ending::Failed) => proto::ExecutionStatus::Failed,
@@ -156,6 +170,7 @@ fn case_status(case: &proto::Case) -> proto::ExecutionStatus {
         (proto::CaseState::Cancelled, _) => proto::ExecutionStatus::Cancelled,
         (_, Some(proto::WaitKind::Incident)) => proto::ExecutionStatus::Incident,
         (_, Some(proto::WaitKind::Approval)) => proto::ExecutionStatus::Waiting,
+        (_, Some(proto::WaitKind::Place)) => proto::ExecutionStatus::Pending,
         _ => proto::ExecutionStatus::Running,
     }
 }

@@ -1,7 +1,6 @@
 //! An execution with the results of another.
 
 use super::{Error, Fork, Lane, Live, Work};
-use crate::domain::ownership::id_in;
 use probity_engine::{Execution, Opening, What};
 
 impl Lane {
@@ -44,9 +43,8 @@ impl Lane {
         if self.shards.is_empty() {
             return Err(Error::Away("this replica has no shards yet".to_owned()));
         }
-        let id = id_in(&self.shards, fastrand::usize(..));
         let opening = Opening {
-            name: format!("executions/{id}"),
+            name: String::new(),
             what: What::Plain,
             input,
             owner: fork.ctx.actor.clone(),
@@ -54,6 +52,8 @@ impl Lane {
             parent: None,
             ..source.execution.opening.clone()
         };
+        let id = self.new_id(&source.tenant, &source.execution.definition, &opening)?;
+        let opening = Opening { name: format!("executions/{id}"), ..opening };
         let now = self.parts.clock.now();
         let (execution, turn): (Execution, _) = source.execution.fork(&fork.step, opening, now)?;
         Ok((Live::of(id, execution, &fork.ctx, now), turn))

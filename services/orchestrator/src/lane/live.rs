@@ -53,6 +53,7 @@ struct Shown {
     active: bool,
     findings: i64,
     decided: bool,
+    admitted: Option<bool>,
     /// The turn, while it waits for a person: whatever they are told may change.
     waits_at: i64,
 }
@@ -223,6 +224,7 @@ impl Live {
             active: execution.is_active(),
             findings: execution.finding_count(),
             decided: execution.verdict.is_some(),
+            admitted: execution.line.as_ref().map(|line| line.admitted),
             waits_at: if waits { execution.sequence } else { 0 },
         };
         if self.shown == Some(shown) {
@@ -253,6 +255,7 @@ impl Live {
             created: self.created,
             updated: self.updated,
             body: self.view().encode(),
+            line: self.line_row(),
         })
     }
 

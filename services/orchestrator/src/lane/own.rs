@@ -30,11 +30,13 @@ impl Lane {
 
     /// Begins a log and takes what shards there are for it.
     pub(super) async fn begin(&mut self) -> Result<(), Error> {
+        self.parts.views.disown();
         self.live.clear();
         self.timers.clear();
         self.inner.clear();
         self.children.clear();
         self.child_of.clear();
+        self.lines.clear();
         self.shards.clear();
         self.parts.board.clear();
         self.refuse_waiting();
@@ -78,6 +80,7 @@ impl Lane {
             probity_failpoint::hit("own.claimed");
             self.read_back(&claimed).await?;
         }
+        self.parts.views.own(log, &self.shards);
         self.parts.metrics.shards.set(i64::try_from(self.shards.len()).unwrap_or(0));
         self.handle.surveyed(store.survey().await?);
         Ok(())
@@ -105,18 +108,20 @@ impl Lane {
             }
         }
         self.parts.board.offer_again(tasks);
-        Ok(())
+        self.read_lines(shards).await
     }
 
     /// Forgets everything of these shards: somebody else goes on with it.
     fn forget_shards(&mut self, shards: &[u8]) {
         let gone = |id: &ExecutionId| shards.contains(&shard_of(*id));
         self.shards.retain(|shard| !shards.contains(shard));
+        self.parts.views.own(self.place.log, &self.shards);
         let ids: Vec<ExecutionId> = self.live.keys().filter(|id| gone(id)).copied().collect();
         for id in ids {
             self.live.remove(&id);
             self.parts.board.leave(id);
         }
+        self.lines.forget(|id| gone(&id));
         let waiting: Vec<ExecutionId> = self.ends.keys().filter(|id| gone(id)).copied().collect();
         for reply in waiting.iter().filter_map(|id| self.ends.remove(id)).flatten() {
             let _ = reply.send(Err(Error::Away("it went to another replica".to_owned())));

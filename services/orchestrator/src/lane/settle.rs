@@ -1,15 +1,16 @@
 //! From a batch to its consequences: the commit, and everything that waited for it.
 
-use super::live::Order;
+use super::live::{Live, Order};
 use super::work::{Settled, Work};
 use super::{Answer, Committing, Lane};
 use crate::dispatch::{OrderId, Work as ToDo};
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::sabotage::{self, Damage};
 use crate::store::{Batch, Opened};
-use crate::tasks;
+use crate::{tasks, views};
 use futures::FutureExt as _;
-use probity_engine::Command;
+use probity_engine::{Command, What};
 use probity_types::id::ExecutionId;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ const EARLY: Duration = Duration::from_millis(50);
 
 impl Lane {
     pub(super) fn commit(&mut self, mut work: Work) -> Committing {
-        let ends = &self.ends;
-        let batch: Arc<Batch> = Arc::new(work.batch(&mut self.live, |id| ends.contains_key(id)));
+        let batch: Arc<Batch> = Arc::new(work.batch(&mut self.live));
+        work.writing = Some((batch.clone(), self.parts.views.writing(&batch.rows)));
         let (store, place) = (self.parts.store.clone(), self.place);
         if sabotage::does(Damage::AckBeforeCommit) {
             work.answer_early();
@@ -40,20 +41,29 @@ impl Lane {
     /// A batch is stored, or lost. `next` is the one being made meanwhile.
     pub(super) fn settle(
         &mut self,
-        work: Work,
+        mut work: Work,
         outcome: Result<Vec<Opened>, Error>,
         next: &Work,
     ) -> Result<(), Error> {
+        let written = work.writing.take();
         let opened = match outcome {
             Ok(opened) => opened,
             Err(error) => {
                 self.parts.metrics.fenced.inc_by(u64::from(matches!(error, Error::Fenced)));
+                self.parts.views.disown();
                 work.fail(&error.to_string());
                 return Err(error);
             }
         };
         probity_failpoint::hit("lane.after_commit");
-        let Settled { turns, commands, left_out, changed, visited, ended } =
+        // Before anybody is told.
+        if let Some((batch, writing)) = written {
+            let known =
+                batch.opens.iter().zip(&opened).filter(|(_, outcome)| !matches!(outcome, Opened::New));
+            let left_out = known.map(|(opening, _)| opening.execution);
+            views::written(writing, &batch.rows, &left_out.collect());
+        }
+        let Settled { turns, commands, left_out, changed, visited } =
             work.settle(opened, &self.parts.metrics);
         probity_failpoint::hit("lane.answered");
         let mut recall = Vec::new();
@@ -75,11 +85,6 @@ impl Lane {
         self.parts.board.offer(tasks);
         recall.iter().for_each(|id| self.parts.dispatcher.recall(*id));
         self.inner.extend(recall.iter().flat_map(|id| self.parts.board.recall(*id)).map(tasks::recalled));
-        for (id, view) in ended {
-            for reply in self.ends.remove(&id).into_iter().flatten() {
-                let _ = reply.send(Ok(Answer::View(view.clone())));
-            }
-        }
         for id in visited {
             self.let_go(id, next);
         }
@@ -91,15 +96,20 @@ impl Lane {
     }
 
     /// An execution with nothing under way is read back when somebody asks for it.
-    /// One that ended tells the step that started it.
+    /// One that ended tells who waits for it and the step that started it. While the
+    /// next batch touches it nothing is told: memory is ahead of the store then, and
+    /// that batch comes by here too.
     fn let_go(&mut self, id: ExecutionId, next: &Work) {
         if next.touches(id) {
             return;
         }
+        self.line_up(id);
         let Some(live) = self.live.get_mut(&id) else { return };
         if live.execution.ended.is_some() {
+            if !live.end_stored {
+                measure(live, &self.parts.metrics);
+            }
             live.end_stored = true;
-            // Who came between the decision and the commit is not among `ended`.
             for reply in self.ends.remove(&id).into_iter().flatten() {
                 let _ = reply.send(Ok(Answer::View(live.view())));
             }
@@ -142,5 +152,14 @@ impl Lane {
                 }
             }
         }
+    }
+}
+
+/// How long a case took that has come to its last state.
+fn measure(live: &Live, metrics: &Metrics) {
+    if let What::Case { kind, .. } = &live.execution.opening.what {
+        let labels = [kind.as_str(), live.execution.state.as_str()];
+        let took = live.updated.since(live.created);
+        metrics.resolution.with_label_values(&labels).observe(took.as_secs_f64());
     }
 }

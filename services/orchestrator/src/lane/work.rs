@@ -6,6 +6,7 @@ use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::store::{Batch, Opened, Opening, View};
+use crate::views::Writing;
 use probity_engine::{Command, Fact, Refusal};
 use probity_storage::idempotency::Scope;
 use probity_types::id::ExecutionId;
@@ -31,7 +32,8 @@ pub(super) struct Work {
     /// What callers are told, as it was when the batch was closed: memory may be
     /// ahead of it by the time it is stored.
     views: HashMap<ExecutionId, View>,
-    ended: Vec<(ExecutionId, View)>,
+    /// What the commit writes, and who reads it meanwhile.
+    pub(super) writing: Option<(Arc<Batch>, Writing)>,
 }
 
 /// What a committed batch leaves to do.
@@ -43,8 +45,6 @@ pub(super) struct Settled {
     pub(super) left_out: HashSet<ExecutionId>,
     pub(super) changed: Vec<ExecutionId>,
     pub(super) visited: HashSet<ExecutionId>,
-    /// Those that have ended and somebody waits for.
-    pub(super) ended: Vec<(ExecutionId, View)>,
 }
 
 impl Work {
@@ -97,21 +97,12 @@ impl Work {
     }
 
     /// Closes the batch. Rows and answers are read off the executions as they are
-    /// now; `awaited` says whose end somebody waits for.
-    pub(super) fn batch(
-        &mut self,
-        live: &mut HashMap<ExecutionId, Live>,
-        awaited: impl Fn(&ExecutionId) -> bool,
-    ) -> Batch {
+    /// now.
+    pub(super) fn batch(&mut self, live: &mut HashMap<ExecutionId, Live>) -> Batch {
         let told = self.opens.iter().map(|(o, _)| o.execution).chain(self.answers.iter().map(|(id, _)| *id));
         for id in told.collect::<Vec<_>>() {
             if let Some(live) = live.get(&id) {
                 self.views.insert(id, live.view());
-            }
-        }
-        for id in self.changed.iter().filter(|id| awaited(id)) {
-            if let Some(live) = live.get(id).filter(|live| live.execution.ended.is_some()) {
-                self.ended.push((*id, live.view()));
             }
         }
         let rows = self.changed.iter().filter_map(|id| live.get_mut(id)?.row()).collect();
@@ -183,7 +174,6 @@ impl Work {
             left_out,
             changed: self.changed,
             visited: self.visited,
-            ended: self.ended,
         }
     }
 }

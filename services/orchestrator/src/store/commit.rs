@@ -2,7 +2,7 @@
 //! nothing of it. What fences a stale owner is written in [`super::ownership`].
 
 use super::row::ExecutionRow;
-use super::{Store, dead_letters, tasks};
+use super::{Store, blobs, dead_letters, lines, tasks};
 use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use crate::sabotage::{self, Damage};
@@ -80,8 +80,10 @@ async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, 
     insert_turns(tx, &turns, place).await?;
     let rows: Vec<_> = batch.rows.iter().filter(|row| !left_out.contains(&row.id)).collect();
     upsert_rows(tx, &rows).await?;
+    lines::write(tx, &rows).await?;
     dead_letters::write(tx, &turns).await?;
     tasks::write(tx, &turns).await?;
+    blobs::write(tx, &turns).await?;
     Ok(opened)
 }
 
@@ -106,7 +108,7 @@ async fn open_all(tx: &mut Tx, batch: &Batch) -> Result<Vec<Opened>, Error> {
         return Ok(opened);
     }
     for (at, scope, execution) in keyed {
-        match idempotency::lookup(tx, scope).await {
+        match idempotency::answer_of(tx, scope).await {
             Ok(Some(id)) if id == execution.0.as_bytes() => {}
             known => {
                 tasks::unclaim(tx, &scope.tenant, batch.opens[at].execution).await?;

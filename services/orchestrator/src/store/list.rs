@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// Names and numbers of an execution's status, as in the contract.
-const STATUS: [(&str, i64); 7] = [
+const STATUS: [(&str, i64); 8] = [
     ("RUNNING", 1),
     ("WAITING", 2),
     ("INCIDENT", 3),
+    ("PENDING", 8),
     ("COMPENSATING", 4),
     ("COMPLETED", 5),
     ("FAILED", 6),
@@ -90,7 +91,7 @@ impl GroupBy {
 /// Reads a filter over executions.
 fn condition(filter: &str, first: usize) -> Result<Sql, Error> {
     let refused =
-        |error: probity_filter::Error| Error::Invalid { field: "filter".to_owned(), why: error.to_string() };
+        |error: probity_filter::Error| Error::Invalid { field: "filter".to_owned(), why: error.caret() };
     let filter = Filter::parse(filter).map_err(refused)?;
     Ok(filter.check(&EXECUTIONS).map_err(refused)?.sql(first))
 }

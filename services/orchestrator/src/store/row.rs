@@ -1,5 +1,6 @@
 //! The row an execution is listed by.
 
+use super::LineRow;
 use crate::domain::ownership::shard_of;
 use crate::error::Error;
 use probity_proto::orchestrator::{Case, Execution};
@@ -35,6 +36,8 @@ pub(crate) struct ExecutionRow {
     pub(crate) created: Micros,
     pub(crate) updated: Micros,
     pub(crate) body: Vec<u8>,
+    /// What is to be said of its place, when its definition has a limit.
+    pub(crate) line: Option<LineRow>,
 }
 
 impl ExecutionRow {
@@ -78,11 +81,15 @@ impl View {
 
     /// Reads `kind, body` at a column.
     pub(crate) fn read(row: &Row, column: usize) -> Result<Self, Error> {
-        let (kind, body) = (row.i64(column)?, row.bytes(column + 1)?);
+        Self::decode(row.i64(column)?, &row.bytes(column + 1)?)
+    }
+
+    /// Reads a body of a kind.
+    pub(crate) fn decode(kind: i64, body: &[u8]) -> Result<Self, Error> {
         let decoded = if kind > 0 {
-            Case::decode(body.as_slice()).map(|case| Self::Case(Box::new(case)))
+            Case::decode(body).map(|case| Self::Case(Box::new(case)))
         } else {
-            Execution::decode(body.as_slice()).map(|execution| Self::Plain(Box::new(execution)))
+            Execution::decode(body).map(|execution| Self::Plain(Box::new(execution)))
         };
         decoded.map_err(|e| Error::Journal { case: "an execution".to_owned(), why: e.to_string() })
     }

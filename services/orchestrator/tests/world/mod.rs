@@ -216,3 +216,14 @@ pub async fn types(client: &mut Client, name: &str) -> Vec<String> {
     }
     events.into_iter().map(|e| e.r#type).collect()
 }
+
+/// A figure of the service, as its admin port shows it now.
+pub async fn metric(harness: &Harness, name: &str) -> f64 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(harness.admin_addr()).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let line = text.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+}

@@ -2,7 +2,7 @@
 
 use crate::args::{CaseCommand, Disposition, ListArgs, State};
 use crate::client::Client;
-use crate::commands::show;
+use crate::commands::{finding, show};
 use crate::failure::Failure;
 use crate::output::{self, Column, Output, plain, short, word};
 use crate::{open, values};
@@ -22,6 +22,11 @@ pub(crate) async fn run(client: &Client, command: CaseCommand, out: Output) -> R
         CaseCommand::Close { id, disposition, note } => {
             close(client, &id, disposition, note.unwrap_or_default(), out).await
         }
+        CaseCommand::Findings { id } => finding::list(client, &id, out).await,
+        CaseCommand::Dispose { id, findings, disposition, note } => {
+            finding::dispose(client, &id, &findings, disposition, &note.unwrap_or_default(), out).await
+        }
+        CaseCommand::Rates { window } => finding::rates(client, window, out).await,
         CaseCommand::Cancel { id, reason } => cancel(client, &id, reason, out).await,
     }
 }
@@ -157,6 +162,7 @@ pub(crate) fn outlook(case: &Case) -> String {
         }
         WaitKind::Approval => labelled("waits", &reason),
         WaitKind::Incident => labelled(&format!("incident at {}", plain(&waiting.step)), &reason),
+        WaitKind::Place => labelled("waits for a place", &reason),
         WaitKind::Unspecified => String::new(),
     }
 }

@@ -273,6 +273,6 @@ const fn colour(status: ExecutionStatus) -> Color {
         ExecutionStatus::Failed | ExecutionStatus::Incident => Color::Red,
         ExecutionStatus::Waiting | ExecutionStatus::Compensating => Color::Yellow,
         ExecutionStatus::Cancelled => Color::DarkGrey,
-        ExecutionStatus::Running | ExecutionStatus::Unspecified => Color::Reset,
+        ExecutionStatus::Pending | ExecutionStatus::Running | ExecutionStatus::Unspecified => Color::Reset,
     }
 }

@@ -23,6 +23,39 @@ pub(super) const BOARD: Board = Board {
             queries: &[("sum by (to) (increase(orchestrator_case_transitions_total[1h]))", "{{to}}")],
         },
         Panel {
+            title: "How long cases take",
+            about: "From opening to the last state, of the cases that came to it in the last day.",
+            unit: "s",
+            form: Lines,
+            queries: &[
+                (
+                    "histogram_quantile(0.5, sum by (le) (increase(orchestrator_case_resolution_seconds_bucket[1d])))",
+                    "half of them",
+                ),
+                (
+                    "histogram_quantile(0.95, sum by (le) (increase(orchestrator_case_resolution_seconds_bucket[1d])))",
+                    "95 %",
+                ),
+            ],
+        },
+        Panel {
+            title: "What people say of red flags, in a day",
+            about: "Dispositions as they are recorded, corrections among them.",
+            unit: "short",
+            form: Lines,
+            queries: &[(
+                "sum by (disposition) (increase(probity_findings_disposed_total[1d]))",
+                "{{disposition}}",
+            )],
+        },
+        Panel {
+            title: "False positives by rule",
+            about: "Share of wrong flags among those of which people could tell; the ten worst rules.",
+            unit: "percentunit",
+            form: Lines,
+            queries: &[("topk(10, max by (rule) (probity_findings_false_positive_ratio))", "{{rule}}")],
+        },
+        Panel {
             title: "Decided without a person",
             about: "Cases that were resolved in the last hour without remediation, of all that were resolved or went into it.",
             unit: "percentunit",

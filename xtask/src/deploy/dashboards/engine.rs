@@ -16,6 +16,37 @@ pub(super) const BOARD: Board = Board {
             queries: &[("sum by (instance) (orchestrator_executions_in_memory)", "{{instance}}")],
         },
         Panel {
+            title: "Executions that wait for a place",
+            about: "Their definitions limit how many run.",
+            unit: "short",
+            form: Lines,
+            queries: &[("sum by (instance) (orchestrator_executions_queued)", "{{instance}}")],
+        },
+        Panel {
+            title: "Runs of schedules in an hour",
+            about: "By what became of them.",
+            unit: "short",
+            form: Lines,
+            queries: &[("sum by (outcome) (increase(schedule_runs_total[1h]))", "{{outcome}}")],
+        },
+        Panel {
+            title: "How late schedules start",
+            about: "95 % of the runs of an hour started within this time of theirs.",
+            unit: "s",
+            form: Lines,
+            queries: &[(
+                "histogram_quantile(0.95, sum by (le) (increase(schedule_delay_seconds_bucket[1h])))",
+                "95 %",
+            )],
+        },
+        Panel {
+            title: "Behind the audit log",
+            about: "How long the oldest event has waited that the log does not have, by service.",
+            unit: "s",
+            form: Lines,
+            queries: &[("max by (service) (outbox_oldest_age_seconds)", "{{service}}")],
+        },
+        Panel {
             title: "Executions ended",
             about: "Per second.",
             unit: "ops",

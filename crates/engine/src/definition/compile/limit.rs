@@ -1,9 +1,9 @@
-//! Limits of steps: how many calls at once, and how fast.
+//! Limits of steps, and of whole definitions: how many at once, and how fast.
 
 use super::settings::duration;
 use super::{Result, typed};
 use crate::definition::Limit;
-use crate::definition::raw::{RawLimit, RawStep, at};
+use crate::definition::raw::{Raw, RawLimit, RawStep, at};
 use crate::expr::{Scope, Type};
 use serde_saphyr::Spanned;
 use std::time::Duration;
@@ -19,6 +19,11 @@ pub(super) fn limit(raw: &RawStep, scope: &Scope<'_>) -> Result<Option<Limit>> {
         (_, Some(_)) => of_task(limit, scope).map(Some),
         _ => Err(at(limit, "`limit` belongs to `call` and `task`")),
     }
+}
+
+/// The limit of all executions of a definition.
+pub(super) fn whole(raw: &Raw, scope: &Scope<'_>) -> Result<Option<Limit>> {
+    raw.limit.as_ref().map(|limit| of_call(limit, scope)).transpose()
 }
 
 fn of_call(raw: &Spanned<RawLimit>, scope: &Scope<'_>) -> Result<Limit> {

@@ -16,6 +16,9 @@ pub(super) struct Types {
     /// What `steps.<id>` is.
     whole: Vec<Type>,
     variables: Vec<(&'static str, Type)>,
+    /// The variables before there is a name.
+    opening: Vec<(&'static str, Type)>,
+    no_steps: HashMap<String, Type>,
 }
 
 impl Types {
@@ -26,12 +29,21 @@ impl Types {
         let one: Vec<Type> =
             raw.steps.iter().zip(&specs).map(|(step, spec)| output_type(step, spec.as_ref())).collect();
         let whole = raw.steps.iter().zip(&one).map(|(step, one)| whole(step, one)).collect();
-        let variables = if raw.verdict.is_some() {
-            vec![("case", case_type())]
-        } else {
-            vec![("input", input.map_or(Type::Unknown, Schema::type_of)), ("execution", execution_type())]
+        let input = || input.map_or(Type::Unknown, Schema::type_of);
+        let seen = |named: bool| {
+            if raw.verdict.is_some() {
+                vec![("case", case_type(named))]
+            } else {
+                vec![("input", input()), ("execution", execution_type(named))]
+            }
         };
-        Self { specs, one, whole, variables }
+        let (variables, opening, no_steps) = (seen(true), seen(false), HashMap::new());
+        Self { specs, one, whole, variables, opening, no_steps }
+    }
+
+    /// What can be seen before the first step, and before there is a name.
+    pub(super) fn opening_scope(&self) -> Scope<'_> {
+        Scope::new(&self.no_steps, &self.opening)
     }
 
     pub(super) fn spec(&self, step: usize) -> Option<&MethodSpec> {
@@ -70,20 +82,22 @@ impl Types {
 }
 
 /// What `case` looks like to an expression.
-fn case_type() -> Type {
-    Type::record(&[
+fn case_type(named: bool) -> Type {
+    let fields = [
         ("name", Type::Text),
         ("kind", Type::Text),
         ("subject", Type::Text),
         ("documents", Type::List(Box::new(Type::Text))),
         ("priority", Type::Int),
         ("owner", Type::Text),
-    ])
+    ];
+    Type::record(if named { &fields } else { &fields[1..] })
 }
 
 /// What `execution` looks like to an expression.
-fn execution_type() -> Type {
-    Type::record(&[("name", Type::Text), ("owner", Type::Text), ("priority", Type::Int)])
+fn execution_type(named: bool) -> Type {
+    let fields = [("name", Type::Text), ("owner", Type::Text), ("priority", Type::Int)];
+    Type::record(if named { &fields } else { &fields[1..] })
 }
 
 /// What the output of an approval looks like.

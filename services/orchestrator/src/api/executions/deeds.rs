@@ -56,6 +56,7 @@ impl Executions {
     ) -> Result<Execution, Error> {
         self.seen(ctx, "name", &request.name).await?;
         let payload = convert::json("payload", &request.payload, convert::MAX_SIGNAL)?;
+        self.blobs.admit(&ctx.tenant, "payload", &payload).await?;
         let id = convert::request_key(request.signal_id.clone(), key)?
             .unwrap_or_else(|| ExecutionId::new().0.to_string());
         let (actor, name) = (ctx.actor.clone(), request.signal.clone());
@@ -95,6 +96,7 @@ impl Executions {
 
     pub(super) async fn edit(&self, ctx: &Ctx, request: &EditStepInputRequest) -> Result<Execution, Error> {
         let input = convert::json("input", &request.input, convert::MAX_INPUT)?;
+        self.blobs.admit(&ctx.tenant, "input", &input).await?;
         let event = Event::EditInput { actor: ctx.actor.clone(), step: request.step.clone(), input };
         self.person(ctx, &request.name, event).await
     }

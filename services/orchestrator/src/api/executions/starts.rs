@@ -30,6 +30,7 @@ impl Executions {
         let definition = self.plain_definition(ctx, &request.definition).await?;
         let wait = convert::wait(request.wait.as_ref())?;
         let opening = opening(ctx, &definition, &request.input, request.priority)?;
+        self.blobs.admit(&ctx.tenant, "input", &opening.input).await?;
         let key = convert::request_key(request.request_id.clone(), key)?;
         let scope = key.map(|key| start_scope(ctx, key, request));
         let (end, ended) = oneshot::channel();
@@ -63,6 +64,7 @@ impl Executions {
     ) -> Result<Execution, Error> {
         let definition = self.plain_definition(ctx, &request.definition).await?;
         let opening = opening(ctx, &definition, &request.input, request.priority)?;
+        self.blobs.admit(&ctx.tenant, "input", &opening.input).await?;
         let key = convert::request_key(request.request_id.clone(), key)?;
         let scope = key.map(|key| {
             let body = CreateExecutionRequest { request_id: String::new(), ..request };
@@ -125,6 +127,9 @@ impl Executions {
             [] => None,
             bytes => Some(convert::json("input", bytes, convert::MAX_INPUT)?),
         };
+        if let Some(input) = &input {
+            self.blobs.admit(&ctx.tenant, "input", input).await?;
+        }
         let step = request.step.clone();
         let key = convert::request_key(request.request_id.clone(), key)?;
         let scope = key.map(|key| {

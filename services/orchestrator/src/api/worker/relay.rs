@@ -6,6 +6,7 @@
 
 use super::{Told, outcome};
 use crate::api::Forward;
+use crate::blobs::Blobs;
 use crate::lane::{Answers, Handle};
 use crate::tasks::Token;
 use bytes::Bytes;
@@ -32,6 +33,7 @@ pub(super) struct Relay {
     /// Whose worker it is; absent for one that works for everybody.
     pub(super) tenant: Option<String>,
     pub(super) told: mpsc::Sender<Told>,
+    pub(super) blobs: Blobs,
 }
 
 /// An answer on its way, and until when it is tried.
@@ -123,13 +125,13 @@ impl Running {
         if here.is_empty() {
             return;
         }
-        let (tokens, events) = here
-            .into_iter()
-            .map(|Pending { result, token, .. }| {
-                let told = result.token.clone();
-                (told, (token.order.execution, token.order.event(outcome(result))))
-            })
-            .unzip();
+        let (mut tokens, mut events) = (Vec::with_capacity(here.len()), Vec::with_capacity(here.len()));
+        for Pending { result, token, .. } in here {
+            tokens.push(result.token.clone());
+            let (order, tenant) = (token.order, self.relay.tenant.as_deref());
+            let answer = self.relay.blobs.answered_by_worker(tenant, order.execution, outcome(result)).await;
+            events.push((order.execution, order.event(answer)));
+        }
         let told = self.relay.told.clone();
         let acknowledge = Box::new(move |durable: bool, moved: &[usize]| {
             if durable {
