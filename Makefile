@@ -12,7 +12,7 @@ BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build 
 MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-cases bench-workflows bench-queue bench-growth load soak images deploy-check api-check deny prerequisites
+.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth load soak images deploy-check api-check deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: prerequisites ## Install what tests need, run every test, then every check
 
 check: ## Formatting, tidiness, layers, error pages, contracts, clippy
 	$(CARGO) run --quiet -p xtask -- check $(ARGS)
+
+coverage: prerequisites ## Lines that the tests run, by crate and by role; fails under the bounds (ARGS="-p probity-resilience")
+	rustup component add llvm-tools
+	$(CARGO) run --quiet -p xtask -- coverage $(ARGS)
 
 bench: ## Measure cases per second and memory on this machine
 	$(BUILD_MEASURED)

@@ -12,6 +12,7 @@ use probity_tests::load::{Load, settle};
 use probity_tests::sandbox::binary;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use tonic_types::StatusExt as _;
 
 /// How often chaos strikes: a few times, or as `PROBITY_ROUNDS` says.
 fn rounds() -> u64 {
@@ -43,16 +44,17 @@ async fn twelve_scenarios_recover() {
     let mut chaos = Chaos::start(dir.path()).await;
     let (mut cases, mut recovered, mut cascades) = (0, 0, 0);
     println!(
-        "service               fault                       failed  recovered  others away  time to recover  expected"
+        "service               fault                       failed  repeated  recovered  others away  time to recover  expected"
     );
     for (number, scenario) in SCENARIOS.iter().enumerate() {
         let first = number as u64 * 4;
         let outcome = scenario.run(&mut chaos, first..first + 4, Duration::from_secs(3)).await;
         println!(
-            "{:<21} {:<27} {:>5.0}%  {:>6}/{:<2}  {:>8} ms  {:>12} ms  {}",
+            "{:<21} {:<27} {:>5.0}%  {:>8}  {:>6}/{:<2}  {:>8} ms  {:>12} ms  {}",
             scenario.service,
             format!("{:?}", scenario.fault),
             outcome.failed * 100.0,
+            outcome.retries,
             outcome.recovered,
             outcome.cases,
             outcome.others.as_millis(),
@@ -62,8 +64,14 @@ async fn twelve_scenarios_recover() {
         cases += outcome.cases;
         recovered += outcome.recovered;
         cascades += usize::from(outcome.others > CASCADE);
-        let half = matches!(scenario.fault, Fault::Injected(FaultKind::Error, 50));
-        assert!(outcome.failed > 0.5 || half, "{}: the fault did not happen", scenario.service);
+        if matches!(scenario.fault, Fault::Injected(FaultKind::Error, 50)) {
+            // Most lost answers are made up for by a second attempt: that they were lost
+            // shows in what was repeated, and that it helped in what still failed.
+            assert!(outcome.retries > 0.0, "{}: no answer was lost", scenario.service);
+            assert!(outcome.failed < 0.5, "{}: repeating did not help", scenario.service);
+        } else {
+            assert!(outcome.failed > 0.5, "{}: the fault did not happen", scenario.service);
+        }
     }
     println!("recovered {recovered} of {cases} cases in 12 scenarios, {cascades} cascades");
     assert!(recovered * 100 > cases * 97, "{recovered} of {cases}");
@@ -172,19 +180,27 @@ async fn a_broken_peer_gets_few_calls_more_and_an_open_breaker_answers_at_once()
     clear(&chaos.client, "anti-corruption").await;
 
     switch(&chaos.client, "gateway.anti-corruption", "open").await;
+    let reached = async || chaos.calls("anti-corruption", "ListWatchlists").await;
+    let before = reached().await;
+    assert!(before > 0.0, "the calls before are counted");
     let mut times = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..300 {
         let begun = Instant::now();
-        assert!(probe(&chaos.client, "anti-corruption").await.is_err());
+        let refused = probe(&chaos.client, "anti-corruption").await.unwrap_err();
         times.push(begun.elapsed());
+        let said = refused.get_error_details().error_info().map(|info| info.reason.clone());
+        assert_eq!(said.as_deref(), Some("RES-0001"), "{refused:?}");
     }
     times.sort_unstable();
     println!(
-        "an open breaker refuses through the door: {:?} at best, {:?} in the middle",
-        times[0], times[50]
+        "an open breaker refuses through the door: {:?} in the middle, {:?} for 99%",
+        times[150], times[297]
     );
-    // The middle is the machine's load; the best is what the platform takes.
-    assert!(times[0] <= Duration::from_millis(5), "{:?}", times[0]);
+    assert_eq!(reached().await, before, "an open breaker let calls through");
+    // A bound of time is for a machine that does nothing else.
+    if std::env::var_os("PROBITY_ROUNDS").is_some() {
+        assert!(times[150] <= Duration::from_millis(5), "{:?}", times[150]);
+    }
     switch(&chaos.client, "gateway.anti-corruption", "reset").await;
     assert!(chaos.open_breakers().await.is_empty());
     chaos.platform.stop().await;

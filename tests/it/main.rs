@@ -20,4 +20,6 @@ mod scale;
 mod shapes;
 mod stand;
 mod tenants;
+mod up;
+mod views;
 mod workers;

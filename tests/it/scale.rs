@@ -23,7 +23,7 @@ async fn shares(db: &Db) -> Vec<i64> {
 }
 
 /// Waits until that many have the shards, each its share within a tenth.
-async fn shared_by(db: &Db, replicas: usize) {
+pub(crate) async fn shared_by(db: &Db, replicas: usize) {
     eventually(LIMIT, async || {
         let counts = shares(db).await;
         let fair = 256.0 / replicas as f64;

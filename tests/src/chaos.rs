@@ -27,6 +27,9 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 /// A healthy service that cannot be reached for longer is a cascade.
 pub const CASCADE: Duration = Duration::from_secs(1);
 
+/// Counts attempts that were repeated.
+const RETRIES: &str = "call_retries_total";
+
 /// The services behind the door.
 #[must_use]
 pub fn peers() -> Vec<&'static str> {
@@ -176,6 +179,18 @@ impl Chaos {
         samples.iter().filter(|s| s.service == service && s.name == name).map(|s| s.value).sum()
     }
 
+    /// How many calls of a method a service has answered.
+    ///
+    /// # Panics
+    /// When the platform does not say.
+    pub async fn calls(&self, service: &str, method: &str) -> f64 {
+        let prefix = "rpc_server_duration_seconds".to_owned();
+        let (request, _) = self.client.request(GetMetricsRequest { prefix }, None);
+        let samples = self.client.monitoring().get_metrics(request).await.unwrap().into_inner().samples;
+        let own = samples.iter().filter(|s| s.service == service && s.name.ends_with("_count"));
+        own.filter(|s| s.labels.get("rpc_method").is_some_and(|m| m == method)).map(|s| s.value).sum()
+    }
+
     /// The breakers that are not closed.
     ///
     /// # Panics
@@ -234,11 +249,14 @@ pub struct Outcome {
     pub others: Duration,
     /// How much of the probes of the service failed: that the fault did happen.
     pub failed: f64,
+    /// Attempts that the gateway repeated.
+    pub retries: f64,
 }
 
 impl Scenario {
     /// Runs it: cases are opened while the fault lasts, and must go on after it.
     pub async fn run(&self, chaos: &mut Chaos, numbers: std::ops::Range<u64>, lasts: Duration) -> Outcome {
+        let retries = chaos.counter("gateway", RETRIES).await;
         chaos.begin(self.service, self.fault).await;
         let client = chaos.client.clone();
         let opening = tokio::spawn(async move {
@@ -265,7 +283,8 @@ impl Scenario {
         let own = own.unwrap_or_default();
         chaos.all_reached().await;
         let failed = f64::from(own.failed) / f64::from(own.probes.max(1));
-        Outcome { cases: names.len(), recovered, took, others, failed }
+        let retries = chaos.counter("gateway", RETRIES).await - retries;
+        Outcome { cases: names.len(), recovered, took, others, failed, retries }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What can be asked of the tool.
 
 use crate::{
-    Problem, bans, buf, check, deploy, errors, layers, links, metrics_doc, new_service, openapi, site, tidy,
-    tree,
+    Problem, bans, buf, check, coverage, deploy, errors, layers, links, metrics_doc, new_service, openapi,
+    site, tidy, tree,
 };
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -61,6 +61,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Lines that the tests run, by crate and by role, and the least there must be.
+    Coverage(coverage::Options),
     /// Makes a new service that compiles, with its contract, pages and edges.
     NewService(new_service::Options),
 }
@@ -94,6 +96,7 @@ fn dispatch(args: Args) -> Result<bool> {
         Command::MetricsDoc { check: false } => write_metrics(&root),
         Command::Deploy { check: true } => report(deploy::problems(&root)),
         Command::Deploy { check: false } => write_deploy(&root),
+        Command::Coverage(options) => coverage::run(&root, &options),
         Command::NewService(options) => new_service::run(&root, &options).map(|()| true),
     }
 }

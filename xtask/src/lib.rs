@@ -15,6 +15,7 @@ pub mod bans;
 pub mod buf;
 pub mod check;
 pub mod cli;
+pub mod coverage;
 pub mod deploy;
 pub mod edges;
 pub mod errors;

@@ -12,17 +12,25 @@
 //! - **Invalidation** by key and by prefix, as events ask for it. What was being
 //!   loaded when its key was invalidated is given to those who waited and kept by
 //!   nobody.
-//! - **Warm-up** with values somebody has anyway.
+//! - **Writes** in this process: while one is under way its keys are read from the
+//!   source, and its values are kept before anybody hears of it ([`Cache::write`]).
+//! - **Warm-up** with values somebody has anyway. Times have jitter, so that what was
+//!   loaded together does not end together.
+//!
+//! What may change elsewhere at any time is not kept: [`Fresh`] asks for it, once for
+//! all who wait, and never answers with something older than the question.
 //!
 //! Memory is bounded by entries, the least recently used one goes first. Time is
 //! passed to the state machine, [`Shelf`]; [`Cache`] shares it.
 
 mod flights;
+mod fresh;
 mod read_through;
 mod shelf;
 mod tier;
 
-pub use read_through::{Cache, Snapshot};
+pub use fresh::Fresh;
+pub use read_through::{Cache, Snapshot, Write};
 pub use shelf::{Config, Shelf, Taken};
 pub use tier::{MemoryTier, NoTier, Tier, TierError};
 
@@ -39,4 +47,6 @@ pub enum Found {
     Missed,
     /// No entry, but somebody was asking the source already.
     Joined,
+    /// Somebody asks the source for all who have come: see [`Fresh`].
+    Shared,
 }

@@ -6,6 +6,7 @@ use crate::service::Service;
 use anyhow::Context as _;
 use clap::Parser;
 use probity_telemetry::TelemetryConfig;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +33,10 @@ struct Flags {
     /// Bring the tables of the service up to date and end; nothing is served.
     #[arg(long)]
     migrate: bool,
+    /// Drain and end, as on SIGTERM, when standard input ends: whoever started this
+    /// process is gone or wants it to stop.
+    #[arg(long, conflicts_with_all = ["migrate", "probe"])]
+    until_stdin_ends: bool,
     /// Ask the service that runs with this configuration whether it is ready, and end
     /// with 0 if it is.
     #[arg(long, conflicts_with = "migrate")]
@@ -52,7 +57,20 @@ impl App {
     /// prints `READY`, and drains on SIGTERM or SIGINT.
     #[must_use]
     pub fn main<S: Service>() -> ExitCode {
-        let flags = Flags::parse();
+        Self::main_with::<S>(std::env::args_os())
+    }
+
+    /// The same with a command line of the caller's, the name of the program first.
+    #[must_use]
+    pub fn main_with<S: Service>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+        let flags = match Flags::try_parse_from(args) {
+            Ok(flags) => flags,
+            Err(error) => {
+                // Nobody is left to be told when the terminal is closed.
+                let _ = error.print();
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
+        };
         match run::<S>(flags) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
@@ -95,9 +113,23 @@ fn run<S: Service>(flags: Flags) -> anyhow::Result<bool> {
         }
         let mut running = host.start().await?;
         announce(S::NAME, running.door_addr(), running.admin_addr());
-        running.wait_for_signal().await;
+        tokio::select! {
+            () = running.wait_for_signal() => {}
+            () = stdin_ends(), if flags.until_stdin_ends => {}
+        }
         Ok(running.stop().await)
     })
+}
+
+/// Returns when standard input ends. Its thread is not waited for.
+async fn stdin_ends() {
+    let (ended, is_over) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // An error is an end too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = is_over.await;
 }
 
 fn admin_addr<S: Service>(flags: &Flags, settings: &Settings) -> SocketAddr {

@@ -2,7 +2,8 @@
 
 use crate::identity::CALLER_HEADER;
 use crate::status::status;
-use probity_resilience::Deadline;
+use probity_resilience::limit::CRITICALITY_HEADER;
+use probity_resilience::{Criticality, Deadline};
 use probity_types::{Ctx, Fault, FaultKind};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Status};
@@ -53,7 +54,8 @@ impl<T> Call for Request<T> {
         let deadline = self.extensions().get::<Deadline>().copied();
         let traceparent =
             self.metadata().get("traceparent").and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
-        Ok(Caller { ctx: self.ctx()?.clone(), token, deadline, traceparent })
+        let criticality = Criticality::of(self.metadata().as_ref());
+        Ok(Caller { ctx: self.ctx()?.clone(), token, deadline, criticality, traceparent })
     }
 
     fn idempotency_key(&self) -> Option<String> {
@@ -69,6 +71,7 @@ pub struct Caller {
     pub ctx: Ctx,
     token: String,
     deadline: Option<Deadline>,
+    criticality: Criticality,
     traceparent: Option<String>,
 }
 
@@ -82,7 +85,15 @@ impl Caller {
     /// A caller from a context and a token minted for it.
     #[must_use]
     pub const fn new(ctx: Ctx, token: String) -> Self {
-        Self { ctx, token, deadline: None, traceparent: None }
+        Self { ctx, token, deadline: None, criticality: Criticality::Critical, traceparent: None }
+    }
+
+    /// The same caller whose calls matter so much: who is short of room sheds the least
+    /// important first. It goes on with every call that follows.
+    #[must_use]
+    pub const fn matters(mut self, criticality: Criticality) -> Self {
+        self.criticality = criticality;
+        self
     }
 
     /// The same caller with a point in time by which its calls must be answered.
@@ -92,8 +103,8 @@ impl Caller {
         self
     }
 
-    /// A request to a peer: carries the token, the request id, the trace and
-    /// what is left of the deadline.
+    /// A request to a peer: carries the token, the request id, the trace, how much it
+    /// matters and what is left of the deadline.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
@@ -106,6 +117,10 @@ impl Caller {
             if let Some(Ok(value)) = text.filter(|t| !t.is_empty()).map(MetadataValue::try_from) {
                 metadata.insert(key, value);
             }
+        }
+        if self.criticality != Criticality::default() {
+            let value = MetadataValue::from_static(self.criticality.name());
+            request.metadata_mut().insert(CRITICALITY_HEADER, value);
         }
         if let Some(deadline) = self.deadline {
             request.set_timeout(deadline.remaining());

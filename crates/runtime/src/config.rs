@@ -2,7 +2,7 @@
 //! shapes.
 //!
 //! A file is TOML with a section a service (`[anti_corruption]`), `[host]`,
-//! `[peers]`, `[resilience]`, `[tls]` and `[telemetry]`. The environment overrides single keys:
+//! `[peers]`, `[resilience]`, `[cache]`, `[tls]` and `[telemetry]`. The environment overrides single keys:
 //! `PROBITY_INTAKE__MAX_DOCUMENT_BYTES=1048576`. A key nobody knows is refused
 //! with its name rather than ignored.
 
@@ -14,6 +14,7 @@ use figment::value::{Dict, Value};
 use probity_resilience::retry::BudgetConfig;
 use probity_resilience::{Policy, balance, breaker, bulkhead, hedge, limit, performance, stack};
 use probity_storage::DbConfig;
+use probity_storage::redis::RedisConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -108,6 +109,15 @@ impl ResilienceConfig {
             hedge: self.hedge,
         }
     }
+}
+
+/// `[cache]`: what services keep of what they have read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// The server on which processes share what they have read; each has its own memory
+    /// alone when absent. It may go away at any time.
+    pub redis: Option<RedisConfig>,
 }
 
 /// `[tls]`: mutual TLS between services. Off unless `development` is true or
@@ -230,11 +240,13 @@ pub struct Settings {
     pub resilience: ResilienceConfig,
     /// `[tls]`.
     pub tls: TlsConfig,
+    /// `[cache]`.
+    pub cache: CacheConfig,
     sections: Dict,
 }
 
 const PREFIX: &str = "PROBITY_";
-const COMMON: [&str; 5] = ["host", "peers", "telemetry", "resilience", "tls"];
+const COMMON: [&str; 6] = ["host", "peers", "telemetry", "resilience", "tls", "cache"];
 
 /// The section of a service: its name with underscores.
 #[must_use]
@@ -267,18 +279,19 @@ impl Settings {
             |name: &str| COMMON.contains(&name) || edges().services.iter().any(|s| section(&s.name) == name);
         if let Some(unknown) = sections.keys().find(|name| !known(name)) {
             let names: Vec<_> = edges().services.iter().map(|s| section(&s.name)).collect();
-            bail!(
-                "[{unknown}] is no section; there are host, peers, telemetry, resilience, tls, {}",
-                names.join(", ")
-            );
+            bail!("[{unknown}] is no section; there are {}, {}", COMMON.join(", "), names.join(", "));
         }
         let resilience: ResilienceConfig = take(&mut sections, "resilience")?;
         resilience.validate().map_err(|why| anyhow::anyhow!("[resilience] {why}"))?;
         let tls: TlsConfig = take(&mut sections, "tls")?;
         tls.validate().map_err(|why| anyhow::anyhow!("[tls] {why}"))?;
+        let cache: CacheConfig = take(&mut sections, "cache")?;
+        let redis = cache.redis.as_ref().map_or(Ok(()), RedisConfig::validate);
+        redis.map_err(|why| anyhow::anyhow!("[cache.redis] {why}"))?;
         Ok(Self {
             resilience,
             tls,
+            cache,
             host: take(&mut sections, "host")?,
             peers: take(&mut sections, "peers")?,
             telemetry: take(&mut sections, "telemetry")?,
@@ -408,6 +421,8 @@ mod tests {
         check("[tls]\nreload_ms = 1", "[tls] reload_ms is 1; it must be from 100");
         check("[tls]\ndomain = \"a b\"", "domain is \"a b\"");
         check("[tls]\ndevelopment = true\ncertificate = \"a\"\nkey = \"b\"\nca = \"c\"", "choose one");
+        check("[cache.redis]\nurl = \"redis://h\"\ntimeout_ms = 1", "[cache.redis]");
+        check("[cache]\nttl_ms = 1", "ttl_ms");
         check("[resilience.budget]\ntoken_ratio = 1.5", "[resilience] budget.token_ratio is 1.5");
     }
 }

@@ -8,6 +8,7 @@ use crate::admin::{self, Process};
 use crate::config::{ServerConfig, Settings};
 use crate::edges::edges;
 use crate::faults::{Drills, Faults};
+use crate::idempotency;
 use crate::identity::{Minter, Verifier};
 use crate::listener;
 use crate::metrics::TlsMetrics;
@@ -25,6 +26,7 @@ use probity_proto::monitoring::drill_service_server::DrillServiceServer;
 use probity_proto::monitoring::monitoring_service_server::MonitoringServiceServer;
 use probity_resilience::shutdown::{Outcome, Shutdown, Signal, signals};
 use probity_resilience::{Limiter, Observed};
+use probity_storage::redis::RedisLink;
 use probity_telemetry::metrics::RpcMetrics;
 use probity_types::{Clock, SystemClock};
 use prometheus::Registry;
@@ -75,6 +77,7 @@ struct Parts {
     data_dir: PathBuf,
     keys_dir: PathBuf,
     peers: Peers,
+    tier: Option<RedisLink>,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     tasks: Vec<(&'static str, Task)>,
@@ -157,12 +160,14 @@ impl Parts {
         std::fs::create_dir_all(&data_dir)
             .with_context(|| format!("the data folder {} cannot be made", data_dir.display()))?;
         let peers = Peers::new(settings.peers.clone(), settings.resilience);
+        let tier = settings.cache.redis.as_ref().map(RedisLink::new).transpose()?;
         Ok(Self {
             settings,
             options,
             data_dir,
             keys_dir,
             peers,
+            tier,
             clock: Arc::new(SystemClock),
             shutdown: Shutdown::default(),
             tasks: Vec::new(),
@@ -199,6 +204,9 @@ impl Parts {
             monitor: monitor.clone(),
             faults: faults.clone(),
             relayed: false,
+            once: None,
+            tier: self.tier.clone(),
+            caches: None,
             outboxes: crate::metrics::OutboxMetrics::new(&registry)?,
         };
         let service =
@@ -212,7 +220,15 @@ impl Parts {
             });
         }
         let inbound = self.inbound::<S>(&monitor, &settings.server)?;
-        let boxed = inbound.wrap(with_standard_services::<S>(service.routes(), &monitor, faults).await?);
+        let once =
+            setup.once.take().map(|once| once.layer(&settings.server, self.clock.clone())).transpose()?;
+        if let Some(once) = &once {
+            let cleaned = once.guard().clone().keep_clean(self.shutdown.background());
+            self.tasks.push(("idempotency runs", Box::pin(cleaned)));
+        }
+        idempotency::register(&registry, &stores)?;
+        let routes = with_standard_services::<S>(service.routes(), &monitor, faults).await?;
+        let boxed = inbound.wrap(routes, once.as_ref());
         self.peers.add_local(S::NAME, boxed.clone());
         if let Some(store) = stores.first().filter(|_| setup.relayed) {
             let written =

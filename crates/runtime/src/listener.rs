@@ -98,7 +98,9 @@ async fn over(age_ms: u64, stop: &CancellationToken) {
     if age_ms == 0 {
         return stop.cancelled().await;
     }
-    let _ = tokio::time::timeout(Duration::from_millis(age_ms), stop.cancelled()).await;
+    // Those that began together do not come back together.
+    let age = Duration::from_millis(age_ms).mul_f64(0.9 + 0.2 * fastrand::f64());
+    let _ = tokio::time::timeout(age, stop.cancelled()).await;
 }
 
 /// Serves one connection to its end; once it is `over`, to the end of the calls

@@ -7,7 +7,10 @@ pub(crate) use outbox::OutboxMetrics;
 pub(crate) use store::StoreMetrics;
 
 use probity_resilience::breaker::{Change, State};
+use probity_resilience::cache::Found;
 use probity_resilience::{Event, Observer};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::time::Duration;
 
@@ -112,6 +115,45 @@ impl Observer for PeerMetrics {
     }
 }
 
+/// How often the caches of a service were asked. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct CacheMetrics {
+    hits: IntCounterVec,
+    misses: IntCounterVec,
+}
+
+impl CacheMetrics {
+    /// Registers them; a service has them once, from its `Setup`.
+    ///
+    /// # Errors
+    /// When they are registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let hits =
+            IntCounterVec::new(Opts::new("cache_hits_total", "Lookups that a cache answered"), &["cache"])?;
+        let misses = IntCounterVec::new(
+            Opts::new("cache_misses_total", "Lookups that no cache answered"),
+            &["cache"],
+        )?;
+        registry.register(Box::new(hits.clone()))?;
+        registry.register(Box::new(misses.clone()))?;
+        Ok(Self { hits, misses })
+    }
+
+    /// A lookup in a cache.
+    pub fn asked(&self, cache: &str, hit: bool) {
+        let counter = if hit { &self.hits } else { &self.misses };
+        counter.with_label_values(&[cache]).inc();
+    }
+}
+
+impl Observer for CacheMetrics {
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::Cache { name, found } = event {
+            self.asked(name, !matches!(found, Found::Missed | Found::Joined));
+        }
+    }
+}
+
 /// What is measured of the certificates of a service.
 #[derive(Clone)]
 pub(crate) struct TlsMetrics {
@@ -138,5 +180,37 @@ impl TlsMetrics {
         registry.register(Box::new(reloads.clone()))?;
         registry.register(Box::new(refused.clone()))?;
         Ok(Self { expiry, reloads, refused })
+    }
+}
+
+/// Requests with an idempotency key, read off the stores that count them.
+pub(crate) struct KeyMetrics {
+    total: IntCounter,
+    hits: IntCounter,
+    counted: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
+}
+
+impl KeyMetrics {
+    /// `counted` answers all requests so far, and those that got an earlier answer.
+    pub(crate) fn new(counted: impl Fn() -> (u64, u64) + Send + Sync + 'static) -> prometheus::Result<Self> {
+        let total = IntCounter::new("idempotency_total_requests", "Requests with an idempotency key")?;
+        let hits = IntCounter::new(
+            "idempotency_cache_hits",
+            "Requests with an idempotency key that got the answer of an earlier one",
+        )?;
+        Ok(Self { total, hits, counted: Box::new(counted) })
+    }
+}
+
+impl Collector for KeyMetrics {
+    fn desc(&self) -> Vec<&Desc> {
+        self.total.desc().into_iter().chain(self.hits.desc()).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let (asked, repeated) = (self.counted)();
+        self.total.inc_by(asked.saturating_sub(self.total.get()));
+        self.hits.inc_by(repeated.saturating_sub(self.hits.get()));
+        self.total.collect().into_iter().chain(self.hits.collect()).collect()
     }
 }

@@ -179,11 +179,13 @@ impl Monitor {
             (known.stores.clone(), known.answers_kept)
         };
         let now = self.clock.now();
-        let soon = kept.map(|kept| before(now, kept.saturating_sub(SOON)));
+        let expiring = kept.map(|kept| before(now, kept.saturating_sub(SOON)));
         let mut records = IdempotencyRecords { service: self.service.to_owned(), ..Default::default() };
         for store in &stores {
-            let counts = idempotency::statistics(store, soon).await?;
-            records.completed += counts.stored;
+            let counts = idempotency::statistics(store, expiring, now, now.plus(SOON)).await?;
+            records.processing += counts.processing;
+            records.completed += counts.completed;
+            records.failed += counts.failed;
             records.expiring_soon += counts.expiring;
         }
         Ok((!stores.is_empty()).then_some(records))

@@ -18,7 +18,7 @@ const READY: &[u8] = b"HTTP/1.1 200 ";
 ///
 /// # Errors
 /// When it does not answer.
-pub(crate) fn is_ready(admin: SocketAddr) -> anyhow::Result<bool> {
+pub fn is_ready(admin: SocketAddr) -> anyhow::Result<bool> {
     let addr = reachable(admin);
     let mut answer = [0; READY.len()];
     ask(addr, &mut answer).with_context(|| format!("{addr} does not answer; is the service running?"))?;

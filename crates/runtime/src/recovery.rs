@@ -7,11 +7,14 @@
 
 use probity_proto::BoxGrpcService;
 use probity_resilience::Breaker;
+use probity_resilience::Criticality;
 use probity_resilience::breaker::State;
+use probity_resilience::limit::CRITICALITY_HEADER;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tonic::Code;
+use tonic::metadata::MetadataValue;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -71,7 +74,10 @@ impl Recovery {
     }
 
     async fn serves(&self) -> bool {
-        let request = HealthCheckRequest { service: String::new() };
+        let mut request = tonic::Request::new(HealthCheckRequest { service: String::new() });
+        // Whoever sheds load is there, and must be able to say so.
+        let important = MetadataValue::from_static(Criticality::CriticalPlus.name());
+        request.metadata_mut().insert(CRITICALITY_HEADER, important);
         let mut health = HealthClient::new(self.peer.clone());
         match tokio::time::timeout(LIMIT, health.check(request)).await {
             Ok(Ok(said)) => said.into_inner().status() == ServingStatus::Serving,

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use probity_proto::BoxGrpcService;
 use probity_proto::audit::audit_service_client::AuditServiceClient;
 use probity_proto::audit::{AppendRequest, Entry};
+use probity_resilience::Criticality;
 use probity_storage::{Db, outbox};
 use probity_types::{AuditEvent, Clock, Fault};
 use std::sync::Arc;
@@ -135,7 +136,8 @@ impl Relay {
 
     async fn send(&self, entries: Vec<Entry>) -> Result<(), Fault> {
         let (ctx, token) = self.minter.mint_own()?;
-        let mut request = Caller::new(ctx, token).request(AppendRequest { entries });
+        let mut request =
+            Caller::new(ctx, token).matters(Criticality::SheddablePlus).request(AppendRequest { entries });
         request.set_timeout(PATIENCE);
         let mut client = AuditServiceClient::new(self.audit.clone());
         client.append(request).await.map(|_| ()).map_err(|s| fault_of(&s))

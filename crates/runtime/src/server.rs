@@ -4,6 +4,7 @@
 use crate::call::{CallerToken, REQUEST_ID, RemoteAddr};
 use crate::config::ServerConfig;
 use crate::denials::{Denial, Denials};
+use crate::idempotency::OnceLayer;
 use crate::identity::{CALLER_HEADER, Verifier};
 use crate::problem::Problem;
 use crate::status::{fault_of, http_status, status};
@@ -75,10 +76,14 @@ impl Inbound {
     }
 
     /// The routes of the service behind everything a call must pass.
-    pub(crate) fn wrap(self: &Arc<Self>, routes: Routes) -> BoxGrpcService {
+    pub(crate) fn wrap(self: &Arc<Self>, routes: Routes, once: Option<&OnceLayer>) -> BoxGrpcService {
         let routes = match &self.verifier {
             Some(_) => {
-                let bounded = boxed(self.service, self.deadline.layer(routes.prepare()));
+                let handlers = match once {
+                    Some(once) => boxed(self.service, once.layer(boxed(self.service, routes.prepare()))),
+                    None => boxed(self.service, routes.prepare()),
+                };
+                let bounded = boxed(self.service, self.deadline.layer(handlers));
                 let limited = match &self.limit {
                     Some(limit) => boxed(self.service, limit.layer(bounded)),
                     None => bounded,

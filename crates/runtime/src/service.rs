@@ -3,16 +3,22 @@
 use crate::config::ServiceConfig;
 use crate::edges::edges;
 use crate::faults::Faults;
+use crate::idempotency::{self, Once};
 use crate::identity::Minter;
-use crate::metrics::StoreMetrics;
+use crate::metrics::{CacheMetrics, StoreMetrics};
 use crate::monitoring::{DeadLetters, Monitor};
 use crate::peers::Peers;
 use crate::relay::{Outbox, Relay};
 use anyhow::Context as _;
 use probity_proto::BoxGrpcService;
+use probity_resilience::Observed;
+use probity_resilience::cache::{self, Cache, Fresh};
+use probity_storage::redis::{RedisLink, Values};
 use probity_storage::{Db, DbConfig, Migration};
 use probity_types::{Clock, Fault};
 use prometheus::Registry;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -80,8 +86,13 @@ pub struct Setup {
     pub(crate) tasks: Vec<(&'static str, Task)>,
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) faults: Arc<Faults>,
+    /// What processes share of their caches, if there is a server for it.
+    pub(crate) tier: Option<RedisLink>,
+    pub(crate) caches: Option<CacheMetrics>,
     /// Whether what is put in the outbox of its store reaches the audit log.
     pub(crate) relayed: bool,
+    /// Methods whose answers are kept for calls that come again.
+    pub(crate) once: Option<Once>,
     pub(crate) outboxes: crate::metrics::OutboxMetrics,
 }
 
@@ -177,9 +188,76 @@ impl Setup {
         self.monitor.set_letters(letters);
     }
 
-    /// Says how long the service keeps answers to requests with idempotency keys.
-    pub fn keeps_answers_for(&mut self, time: Duration) {
+    /// Keeps answers that were stored with their effect for so long; older ones are
+    /// deleted every hour.
+    pub fn keeps_answers_for(&mut self, store: &Db, time: Duration) {
         self.monitor.set_answers_kept(time);
+        let (store, clock) = (store.clone(), self.clock.clone());
+        self.spawn("idempotency keys", move |stop| idempotency::forget(store, clock, time, stop));
+    }
+
+    /// A cache in the memory of this process.
+    ///
+    /// # Errors
+    /// When a setting is out of range.
+    pub fn cache<V, E>(&mut self, name: &'static str, config: cache::Config) -> anyhow::Result<Cache<V, E>>
+    where
+        V: Serialize + DeserializeOwned + Send + Sync + 'static,
+        E: Send + Sync + 'static,
+    {
+        Ok(Cache::new(name, config, Observed::by(Arc::new(self.cache_metrics()?)))?)
+    }
+
+    /// A cache in front of the Redis server that processes share, where `[cache]` names
+    /// one. **Only for values that never change and that the reader checks**: nobody is
+    /// told of a change, and who can write to that server can write anything.
+    ///
+    /// # Errors
+    /// When a setting is out of range.
+    pub fn shared_cache<V, E>(
+        &mut self,
+        name: &'static str,
+        config: cache::Config,
+    ) -> anyhow::Result<Cache<V, E>>
+    where
+        V: Serialize + DeserializeOwned + Send + Sync + 'static,
+        E: Send + Sync + 'static,
+    {
+        let Some(link) = self.tier.clone() else { return self.cache(name, config) };
+        let (tier, metrics) = (Values::new(link, self.service), self.cache_metrics()?);
+        Ok(Cache::with_tier(name, config, Arc::new(tier), Observed::by(Arc::new(metrics)))?)
+    }
+
+    /// Answers that are never older than the question, asked for once for many.
+    ///
+    /// # Errors
+    /// When the metrics of caches cannot be registered.
+    pub fn fresh<V, E>(&mut self, name: &'static str) -> anyhow::Result<Fresh<V, E>>
+    where
+        V: Send + Sync + 'static,
+        E: Send + Sync + 'static,
+    {
+        Ok(Fresh::new(name, Observed::by(Arc::new(self.cache_metrics()?))))
+    }
+
+    /// How often the caches of the service were asked, for those that keep what is no
+    /// value of a [`Cache`].
+    ///
+    /// # Errors
+    /// When the service has metrics of these names already.
+    pub fn cache_metrics(&mut self) -> anyhow::Result<CacheMetrics> {
+        if self.caches.is_none() {
+            self.caches = Some(CacheMetrics::register(&self.registry)?);
+        }
+        self.caches.clone().context("the metrics of caches cannot be registered")
+    }
+
+    /// Answers calls of these methods (by their paths) that come again with the same
+    /// idempotency key with what was answered first: for methods whose effect is more
+    /// than one transaction, which therefore cannot store their answer with it. An
+    /// answer is kept for a day; of calls at once one runs, and the others wait.
+    pub fn answers_once(&mut self, store: &Db, methods: &'static [&'static str]) {
+        self.once = Some(Once { store: store.clone(), methods });
     }
 
     /// The service's own folder.

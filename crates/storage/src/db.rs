@@ -37,6 +37,10 @@ pub struct Stats {
     pub transactions: u64,
     /// Operations waiting now.
     pub waiting: usize,
+    /// Requests with an idempotency key.
+    pub keyed: u64,
+    /// Those of them that got the answer of an earlier one.
+    pub repeated: u64,
     /// Operations that may wait; more are refused.
     pub waiting_most: usize,
     /// Read-only connections in use now.
@@ -165,6 +169,8 @@ impl Db {
             operations: self.0.shared.operations.load(Ordering::Relaxed),
             transactions: self.0.shared.transactions.load(Ordering::Relaxed),
             waiting: self.0.queue.max_capacity() - self.0.queue.capacity(),
+            keyed: self.0.shared.keyed.load(Ordering::Relaxed),
+            repeated: self.0.shared.repeated.load(Ordering::Relaxed),
             waiting_most: self.0.queue.max_capacity(),
             readers_busy: self.0.readers.busy(),
             readers_most: self.0.readers.most(),

@@ -1,8 +1,16 @@
 //! Answers to requests with an idempotency key.
 //!
-//! The answer is stored in the transaction of its effect, so a request that is
-//! sent again after an unknown outcome gets the first answer and has no second
-//! effect. How long records live is the owner's choice: see [`purge`].
+//! Where the effect is in this store, its answer is stored in the same transaction
+//! ([`lookup`], [`record`]), so a request that is sent again after an unknown
+//! outcome gets the first answer and has no second effect. How long these records
+//! live is the owner's choice: see [`purge`].
+//!
+//! Where it is elsewhere, or in many transactions, [`Runs`] remembers who runs a
+//! request and what was answered; `probity_resilience::idempotency` has the rules.
+
+mod runs;
+
+pub use runs::Runs;
 
 use crate::{Db, Error, Tx, args, row};
 use probity_types::Micros;
@@ -28,6 +36,18 @@ pub struct Scope {
 /// # Errors
 /// [`Error::KeyReused`] when the key came with another body.
 pub async fn lookup(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<u8>>, Error> {
+    let answer = answer_of(tx, scope).await?;
+    if answer.is_some() {
+        tx.count_keys(1, 1);
+    }
+    Ok(answer)
+}
+
+/// As [`lookup`] for a request that [`try_record_all`] has taken.
+///
+/// # Errors
+/// As [`lookup`].
+pub async fn answer_of(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<u8>>, Error> {
     let sql = "SELECT body_sha256, response FROM probity_idempotency
         WHERE tenant = $1 AND operation = $2 AND key = $3";
     let row = tx.query_opt(sql, args![&scope.tenant, scope.operation, &scope.key]).await?;
@@ -40,7 +60,7 @@ pub async fn lookup(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<u8>>, Error
 
 /// Stores the answers of many requests in one trip, passing over those whose key is
 /// taken, by an earlier request or by one before it in the list. Answers whether
-/// none was: only after `false` does [`lookup`] tell more than is known already.
+/// none was: only after `false` does [`answer_of`] tell more than is known already.
 ///
 /// # Errors
 /// When the store is away.
@@ -57,7 +77,9 @@ where
         })
         .collect();
     let asked = rows.len() as u64;
-    Ok(tx.execute_many(sql, rows).await? == asked)
+    let new = tx.execute_many(sql, rows).await?;
+    tx.count_keys(asked, asked.saturating_sub(new));
+    Ok(new == asked)
 }
 
 /// Stores the answer of this request.
@@ -69,32 +91,42 @@ pub async fn record(tx: &mut Tx, scope: &Scope, response: &[u8], now: Micros) ->
     let sql = "INSERT INTO probity_idempotency (tenant, operation, key, body_sha256, response, created_us)
         VALUES ($1, $2, $3, $4, $5, $6)";
     let row = args![&scope.tenant, scope.operation, &scope.key, &scope.body_sha256, response, now];
+    tx.count_keys(1, 0);
     match tx.execute(sql, row).await {
         Err(Error::Unique { .. }) => Err(Error::KeyInUse { key: scope.key.clone() }),
         other => other.map(drop),
     }
 }
 
-/// Answers that are stored.
+/// Requests with a key, of both sorts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// All of them, counted up to a million.
-    pub stored: i64,
-    /// Those of them that are older than asked for.
+    /// Under way.
+    pub processing: i64,
+    /// With a stored answer; each sort counted up to a million.
+    pub completed: i64,
+    /// Failed; they may be sent again.
+    pub failed: i64,
+    /// Of all of them, those that are forgotten soon.
     pub expiring: i64,
 }
 
-/// Counts stored answers, and those made before a point in time.
+/// Counts requests with a key. Of the answers stored with their effect, those made
+/// before `before` expire soon; of the others, those whose life ends by `soon`.
 ///
 /// # Errors
 /// When the store is away.
-pub async fn statistics(db: &Db, before: Option<Micros>) -> Result<Counts, Error> {
+pub async fn statistics(db: &Db, before: Option<Micros>, now: Micros, soon: Micros) -> Result<Counts, Error> {
     // Bounded: nobody who looks at the platform may make it read a whole table.
     let sql = "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN created_us < $1 THEN 1 ELSE 0 END), 0) AS BIGINT)
         FROM (SELECT created_us FROM probity_idempotency ORDER BY created_us LIMIT 1000000) AS counted";
     let before = before.map_or(i64::MIN, |at| at.0);
-    let Some(row) = db.query_opt(sql, args![before]).await? else { return Ok(Counts::default()) };
-    Ok(Counts { stored: row.i64(0)?, expiring: row.i64(1)? })
+    let mut counts = runs::count(db, now, soon).await?;
+    if let Some(row) = db.query_opt(sql, args![before]).await? {
+        counts.completed += row.i64(0)?;
+        counts.expiring += row.i64(1)?;
+    }
+    Ok(counts)
 }
 
 /// Forgets the records made before a point in time; answers how many. Deletes in

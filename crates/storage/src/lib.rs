@@ -1,4 +1,5 @@
-//! SQLite and PostgreSQL behind one small SQL surface.
+//! SQLite and PostgreSQL behind one small SQL surface; [`redis`] for what may be
+//! forgotten.
 //!
 //! A [`Db`] is one service's store: a SQLite file or a PostgreSQL schema. It has
 //! one writer that owns one connection and commits in groups (a thread of its own
@@ -30,7 +31,8 @@
 //! # }
 //! ```
 //!
-//! **Architecture invariants:** `sqlx` and `rusqlite` appear nowhere else in the workspace;
+//! **Architecture invariants:** `sqlx` and `rusqlite` appear nowhere else in the workspace; nothing in
+//! a Redis server is the truth, and losing it costs time alone;
 //! there is no query builder and no object mapping here; nothing here knows what
 //! a service keeps.
 
@@ -46,6 +48,7 @@ mod lock;
 mod migrations;
 pub mod outbox;
 mod readers;
+pub mod redis;
 mod row;
 mod rows;
 mod tx;

@@ -23,11 +23,10 @@ pub struct Migration {
 }
 
 /// The tables every store has.
-const OWN: &[Migration] = &[Migration {
-    version: 1,
-    name: "outbox_and_idempotency",
-    sql: include_str!("../migrations/0001_own.sql"),
-}];
+const OWN: &[Migration] = &[
+    Migration { version: 1, name: "outbox_and_idempotency", sql: include_str!("../migrations/0001_own.sql") },
+    Migration { version: 2, name: "idempotency_runs", sql: include_str!("../migrations/0002_runs.sql") },
+];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS probity_migration (
     component TEXT NOT NULL, version BIGINT NOT NULL, name TEXT NOT NULL,

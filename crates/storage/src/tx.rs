@@ -23,11 +23,29 @@ pub struct Tx {
     failed: Option<Error>,
     /// The connection must not be used again.
     broken: bool,
+    keys: Keys,
+}
+
+/// Requests with an idempotency key that came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Keys {
+    /// All of them.
+    pub(crate) asked: u64,
+    /// Those that got an answer of an earlier one.
+    pub(crate) repeated: u64,
 }
 
 impl Tx {
     pub(crate) const fn new(conn: Conn, limit: Duration) -> Self {
-        Self { conn, limit, events: Vec::new(), events_before: 0, failed: None, broken: false }
+        Self {
+            conn,
+            limit,
+            events: Vec::new(),
+            events_before: 0,
+            failed: None,
+            broken: false,
+            keys: Keys { asked: 0, repeated: 0 },
+        }
     }
 
     /// Which database this is.
@@ -120,6 +138,17 @@ impl Tx {
     /// The time limit of an operation begins.
     pub(crate) fn start_clock(&self) {
         self.conn.start_clock();
+    }
+
+    /// Requests with a key, for the metrics.
+    pub(crate) const fn count_keys(&mut self, asked: u64, repeated: u64) {
+        self.keys.asked += asked;
+        self.keys.repeated += repeated;
+    }
+
+    /// What was counted since it was asked last.
+    pub(crate) fn take_keys(&mut self) -> Keys {
+        std::mem::take(&mut self.keys)
     }
 
     pub(crate) fn remember(&mut self, event: String) {

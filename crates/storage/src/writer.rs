@@ -49,6 +49,10 @@ pub(crate) struct Shared {
     pub(crate) operations: AtomicU64,
     /// Transactions so far.
     pub(crate) transactions: AtomicU64,
+    /// Requests with an idempotency key so far, and those of them that got an answer
+    /// of an earlier one.
+    pub(crate) keyed: AtomicU64,
+    pub(crate) repeated: AtomicU64,
 }
 
 /// Who owns the writing connection.
@@ -185,6 +189,9 @@ impl Writer {
         if let Err(error) = &stored {
             tracing::warn!(database = %tx.database(), operations = kept.len(), %error, "a transaction was lost");
         }
+        let keys = tx.take_keys();
+        self.shared.keyed.fetch_add(keys.asked, Ordering::Relaxed);
+        self.shared.repeated.fetch_add(keys.repeated, Ordering::Relaxed);
         self.put_back(tx, stored.is_err()).await;
         let stored = stored.map(|events| self.count(kept.len(), events));
         for job in jobs {

@@ -14,6 +14,8 @@ pub struct Config {
     pub max_concurrent: usize,
     /// Bytes of the documents of one watchlist together.
     pub max_watchlist_bytes: usize,
+    /// Days for which an answer is kept for its idempotency key.
+    pub idempotency_days: u32,
     /// Thresholds of the rules and bounds of what is kept.
     pub rules: Settings,
 }
@@ -24,6 +26,7 @@ impl Default for Config {
             max_input_bytes: 256 * 1024 * 1024,
             max_concurrent: 8,
             max_watchlist_bytes: 64 * 1024 * 1024,
+            idempotency_days: 90,
             rules: Settings::default(),
         }
     }
@@ -34,6 +37,7 @@ impl ServiceConfig for Config {
         within("max_input_bytes", self.max_input_bytes, 1_024, 2 * 1024 * 1024 * 1024)?;
         within("max_concurrent", self.max_concurrent, 1, 1_024)?;
         within("max_watchlist_bytes", self.max_watchlist_bytes, 1_024, 1024 * 1024 * 1024)?;
+        within("idempotency_days", self.idempotency_days as usize, 1, 3_650)?;
         self.rules.validate().map_err(|error| format!("rules.{error}"))
     }
 }
@@ -72,6 +76,7 @@ mod tests {
         check(|config| config.max_input_bytes = 0, "max_input_bytes");
         check(|config| config.max_concurrent = 0, "max_concurrent");
         check(|config| config.max_watchlist_bytes = usize::MAX, "max_watchlist_bytes");
+        check(|config| config.idempotency_days = 0, "idempotency_days");
         check(|config| config.rules.max_rows = 0, "rules.max_rows");
     }
 }

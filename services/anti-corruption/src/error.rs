@@ -2,6 +2,7 @@
 
 use probity_storage as storage;
 use probity_types::{Fault, FaultKind};
+use std::sync::Arc;
 
 /// A failure of the service.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,17 @@ impl Error {
             Self::Unreadable { .. } => (FaultKind::Corrupt, "COR-0007"),
             // These two have codes of their own; see the conversion below.
             Self::Peer(_) | Self::Storage(_) => (FaultKind::Internal, "COR-0006"),
+        }
+    }
+}
+
+/// What several who waited for the same read were told.
+impl From<Arc<Error>> for Error {
+    fn from(shared: Arc<Error>) -> Self {
+        match &*shared {
+            Self::Storage(error) => Self::Storage(error.clone()),
+            Self::Unreadable { what, reason } => Self::Unreadable { what, reason: reason.clone() },
+            other => Self::Broken { case: "the watchlists".to_owned(), reason: other.to_string() },
         }
     }
 }

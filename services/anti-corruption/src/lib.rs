@@ -32,13 +32,14 @@ pub use store::MIGRATIONS;
 use crate::api::Api;
 use crate::investigate::Investigator;
 use crate::metrics::Metrics;
-use crate::screening::Screening;
+use crate::screening::{Known, Screening};
 use crate::store::Store;
 use anyhow::Context as _;
 use probity_proto::anticorruption::anti_corruption_service_server::AntiCorruptionServiceServer;
 use probity_runtime::documents::Reader;
 use probity_runtime::{Service, Setup};
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::service::Routes;
 
 /// The service.
@@ -50,7 +51,9 @@ impl Service for AntiCorruption {
     type Config = Config;
 
     async fn build(config: Config, setup: &mut Setup) -> anyhow::Result<Self> {
-        let store = Store::new(setup.database(MIGRATIONS).await?);
+        let db = setup.database(MIGRATIONS).await?;
+        setup.keeps_answers_for(&db, Duration::from_hours(24 * u64::from(config.idempotency_days)));
+        let store = Store::new(db);
         let metrics = Metrics::new(setup.registry())?;
         let reader = Reader::new(setup.peer("intake"));
         let config = Arc::new(config);
@@ -60,6 +63,11 @@ impl Service for AntiCorruption {
             Arc::clone(&config),
             setup.clock(),
             metrics.clone(),
+            Known {
+                lists: setup.fresh("watchlist_versions")?,
+                loads: setup.fresh("watchlist_loads")?,
+                metrics: setup.cache_metrics()?,
+            },
         );
         screening.load_all().await.context("the watchlists cannot be loaded")?;
         let investigator = Investigator::new(

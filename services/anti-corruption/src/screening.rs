@@ -14,8 +14,9 @@ use crate::store::{Imported, Request, Store, StoredList};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use probity_proto::anticorruption::Watchlist;
-use probity_runtime::Caller;
+use probity_resilience::cache::Fresh;
 use probity_runtime::documents::Reader;
+use probity_runtime::{CacheMetrics, Caller};
 use probity_types::Clock;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -40,7 +41,21 @@ pub(crate) struct Screening {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     loaded: Arc<RwLock<HashMap<String, Loaded>>>,
+    known: Known,
 }
+
+/// Questions that many ask at once.
+#[derive(Clone)]
+pub(crate) struct Known {
+    /// Which lists there are now.
+    pub(crate) lists: Fresh<Vec<StoredList>, Error>,
+    /// The index over them, when it is not in memory.
+    pub(crate) loads: Fresh<Arc<Index>, Error>,
+    pub(crate) metrics: CacheMetrics,
+}
+
+/// The indexes in memory, as the label names them.
+const CACHE: &str = "watchlists";
 
 impl Screening {
     pub(crate) fn new(
@@ -49,8 +64,9 @@ impl Screening {
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
+        known: Known,
     ) -> Self {
-        Self { store, reader, config, clock, metrics, loaded: Arc::default() }
+        Self { store, reader, config, clock, metrics, loaded: Arc::default(), known }
     }
 
     /// Loads the lists of every tenant that has some.
@@ -61,13 +77,34 @@ impl Screening {
         Ok(())
     }
 
-    /// The index over a tenant's lists as they are stored now.
+    /// The index over a tenant's lists as they are stored now. Many who ask at once
+    /// compare once, and one of them loads.
     pub(crate) async fn index(&self, tenant: &str) -> Result<Arc<Index>, Error> {
+        let (store, whose) = (self.store.clone(), tenant.to_owned());
+        let lists = self.known.lists.get(tenant, || async move { store.watchlists(&whose).await.map(Some) });
+        let lists = lists.await?.unwrap_or_default();
+        let current = self.current(tenant, &lists);
+        self.known.metrics.asked(CACHE, current.is_some());
+        if let Some(index) = current {
+            return Ok(index);
+        }
+        let (screening, whose) = (self.clone(), tenant.to_owned());
+        let load = || async move { screening.load_newest(&whose).await.map(Some) };
+        let index = self.known.loads.get(tenant, load).await?;
+        index.map(|index| Arc::clone(&*index)).ok_or_else(unsteady)
+    }
+
+    /// The index in memory, if it was made from these lists.
+    fn current(&self, tenant: &str, lists: &[StoredList]) -> Option<Arc<Index>> {
+        let loaded = self.loaded.read();
+        loaded.get(tenant).filter(|loaded| loaded.lists == lists).map(|loaded| Arc::clone(&loaded.index))
+    }
+
+    async fn load_newest(&self, tenant: &str) -> Result<Arc<Index>, Error> {
         let mut lists = self.store.watchlists(tenant).await?;
         for _ in 0..LOAD_ATTEMPTS {
-            let current = self.loaded.read().get(tenant).filter(|loaded| loaded.lists == lists).cloned();
-            if let Some(loaded) = current {
-                return Ok(loaded.index);
+            if let Some(index) = self.current(tenant, &lists) {
+                return Ok(index);
             }
             let index = self.load(tenant, &lists).await?;
             let now = self.store.watchlists(tenant).await?;
@@ -77,8 +114,7 @@ impl Screening {
             }
             lists = now;
         }
-        let reason = "the lists were replaced again and again while they were loaded".to_owned();
-        Err(Error::Unreadable { what: "watchlist", reason })
+        Err(unsteady())
     }
 
     async fn load(&self, tenant: &str, lists: &[StoredList]) -> Result<Arc<Index>, Error> {
@@ -135,6 +171,11 @@ impl Screening {
         };
         Ok((primary, aliases))
     }
+}
+
+fn unsteady() -> Error {
+    let reason = "the lists were replaced again and again while they were loaded".to_owned();
+    Error::Unreadable { what: "watchlist", reason }
 }
 
 /// Reads a list and hashes what it came from.

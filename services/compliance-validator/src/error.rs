@@ -2,6 +2,7 @@
 
 use crate::domain::PolicyError;
 use probity_types::{Fault, FaultKind};
+use std::sync::Arc;
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,17 @@ impl Error {
     /// A wrong field.
     pub fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Field { field: field.into(), reason: reason.into() }
+    }
+}
+
+/// What several who waited for the same read were told.
+impl From<Arc<Error>> for Error {
+    fn from(shared: Arc<Error>) -> Self {
+        match &*shared {
+            Self::Store(error) => Self::Store(error.clone()),
+            Self::Damaged { what, reason } => Self::Damaged { what, reason: reason.clone() },
+            other => Self::Internal(other.to_string()),
+        }
     }
 }
 

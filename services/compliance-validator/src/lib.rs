@@ -28,17 +28,15 @@ pub use store::MIGRATIONS;
 use crate::api::Api;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::validator::Validator;
+use crate::validator::{Known, Validator};
 use probity_proto::compliance::compliance_service_server::ComplianceServiceServer;
+use probity_resilience::cache;
 use probity_runtime::{Service, Setup};
-use probity_types::{Clock, Micros};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-/// How often answers kept for idempotency keys are looked through.
-const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// How long a text is kept that nobody asks for: it never changes.
+const SOURCES_KEPT_MS: u64 = 3_600_000;
 
 /// The service.
 pub struct ComplianceValidator(Api);
@@ -49,33 +47,28 @@ impl Service for ComplianceValidator {
     type Config = Config;
 
     async fn build(config: Config, setup: &mut Setup) -> anyhow::Result<Self> {
-        let store = Store::new(setup.database(MIGRATIONS).await?);
-        let metrics = Metrics::new(setup.registry())?;
+        let db = setup.database(MIGRATIONS).await?;
+        let store = Store::new(db.clone());
+        let caches = setup.cache_metrics()?;
+        let metrics = Metrics::new(setup.registry(), caches)?;
         let kept = Duration::from_secs(u64::from(config.idempotency_days) * 86_400);
-        setup.keeps_answers_for(kept);
-        let (forgetful, clock) = (store.clone(), setup.clock());
-        setup.spawn("forget idempotency keys", move |stop| forget(forgetful, clock, kept, stop));
+        setup.keeps_answers_for(&db, kept);
         let max_source_bytes = config.max_source_bytes;
-        let validator = Validator::new(config, store, setup.clock(), metrics);
+        let kept = cache::Config {
+            max_entries: config.cache_entries,
+            ttl_ms: SOURCES_KEPT_MS,
+            negative_ttl_ms: 0,
+            ..cache::Config::default()
+        };
+        let known = Known {
+            newest: setup.fresh("policy_versions")?,
+            sources: setup.shared_cache("policy_sources", kept)?,
+        };
+        let validator = Validator::new(config, store, setup.clock(), metrics, known);
         Ok(Self(Api::new(validator, max_source_bytes)))
     }
 
     fn routes(self) -> Routes {
         Routes::new(ComplianceServiceServer::new(self.0))
-    }
-}
-
-/// Until the process stops.
-async fn forget(store: Store, clock: Arc<dyn Clock>, kept: Duration, stop: CancellationToken) {
-    let kept = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
-    loop {
-        let before = Micros(clock.now().0.saturating_sub(kept));
-        if let Err(error) = store.forget_keys(before).await {
-            tracing::warn!(%error, "old idempotency keys could not be forgotten");
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(FORGET_EVERY) => {}
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Every metric of this service. No label carries an id or a policy's name.
 
 use crate::domain::{Decision, Evaluation, Trouble};
+use probity_runtime::CacheMetrics;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use std::time::Duration;
 
@@ -13,8 +14,7 @@ pub(crate) struct Metrics {
     published: IntCounter,
     refused: IntCounter,
     stuck: IntGauge,
-    cache_hits: IntCounterVec,
-    cache_misses: IntCounterVec,
+    caches: CacheMetrics,
 }
 
 /// The cache of compiled policies, as the label names it.
@@ -25,7 +25,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When one is registered already.
-    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn new(registry: &Registry, caches: CacheMetrics) -> prometheus::Result<Self> {
         let buckets =
             vec![0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
         let duration = HistogramOpts::new(
@@ -53,8 +53,7 @@ impl Metrics {
             published: counter("compliance_policies_published_total", "Published versions of policies")?,
             refused: counter("compliance_policies_refused_total", "Policy texts that were refused")?,
             stuck: IntGauge::new("compliance_stuck_threads", "Threads lost to policies that do not stop")?,
-            cache_hits: labelled("cache_hits_total", "Lookups that a cache answered", "cache")?,
-            cache_misses: labelled("cache_misses_total", "Lookups that no cache answered", "cache")?,
+            caches,
         };
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.stuck.clone()))?;
@@ -93,7 +92,6 @@ impl Metrics {
 
     /// A compiled policy was looked up.
     pub(crate) fn looked_up(&self, hit: bool) {
-        let counter = if hit { &self.cache_hits } else { &self.cache_misses };
-        counter.with_label_values(&[CACHE]).inc();
+        self.caches.asked(CACHE, hit);
     }
 }

@@ -11,6 +11,7 @@ use probity_storage::{Db, Migration, Row, Tx, args, outbox};
 use probity_types::id::{CaseId, EvaluationId};
 use probity_types::{AuditEvent, Ctx, Micros};
 use serde_json::json;
+use std::sync::Arc;
 
 /// The tables of this service.
 pub const MIGRATIONS: &[Migration] =
@@ -64,11 +65,26 @@ impl Store {
         Self(db)
     }
 
-    /// Names and newest versions of a tenant's own policies, by name.
-    pub(crate) async fn newest(&self, tenant: &str) -> Result<Vec<(PolicyName, i64)>, Error> {
-        let sql = "SELECT name, MAX(version) FROM policy WHERE tenant = $1 GROUP BY name ORDER BY name";
+    /// The newest versions of a tenant's own policies, by name, without their texts.
+    pub(crate) async fn newest(&self, tenant: &str) -> Result<Vec<Policy>, Error> {
+        let sql = "SELECT p.name, p.version, '', p.sha256, p.kinds, p.published_by, p.published_us
+            FROM policy p WHERE p.tenant = $1 AND p.version =
+                (SELECT MAX(q.version) FROM policy q WHERE q.tenant = p.tenant AND q.name = p.name)
+            ORDER BY p.name";
         let rows = self.0.query(sql, args![tenant]).await?;
-        rows.iter().map(|row| Ok((name(row, 0)?, row.i64(1)?))).collect()
+        rows.iter().map(policy).collect()
+    }
+
+    /// The text of a version.
+    pub(crate) async fn source(
+        &self,
+        tenant: &str,
+        name: &PolicyName,
+        version: i64,
+    ) -> Result<Option<Arc<str>>, Error> {
+        let sql = "SELECT source FROM policy WHERE tenant = $1 AND name = $2 AND version = $3";
+        let row = self.0.query_opt(sql, args![tenant, name.as_str(), version]).await?;
+        Ok(row.map(|row| row.text(0)).transpose()?.map(Into::into))
     }
 
     /// One version of a tenant's own policy; the newest when none is named.
@@ -125,11 +141,6 @@ impl Store {
         let before = before.map_or_else(|| vec![0xff; 16], EvaluationId::to_bytes);
         let rows = self.0.query(sql, args![tenant, case.to_bytes(), before, limit]).await?;
         rows.iter().map(stored).collect()
-    }
-
-    /// Forgets answers kept for idempotency keys before a point in time.
-    pub(crate) async fn forget_keys(&self, before: Micros) -> Result<u64, Error> {
-        Ok(idempotency::purge(&self.0, before).await?)
     }
 }
 

@@ -9,9 +9,8 @@ use crate::error::Error;
 use crate::evaluator::Evaluator;
 use crate::metrics::Metrics;
 use crate::store::{Draft, Quota, Record, Store, Stored};
-use lru::LruCache;
-use parking_lot::Mutex;
 use probity_proto::compliance::EvaluateResponse;
+use probity_resilience::cache::{Cache, Fresh};
 use probity_storage::idempotency::Scope;
 use probity_types::id::{CaseId, EvaluationId};
 use probity_types::{Clock, Ctx};
@@ -19,7 +18,6 @@ use prost::Message as _;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// Most reasons named in the audit log; the answer has them all.
@@ -39,8 +37,16 @@ struct Inner {
     evaluator: Evaluator,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    /// Versions never change, so they are read once.
-    policies: Mutex<LruCache<(String, PolicyName, i64), Policy>>,
+    known: Known,
+}
+
+/// What was read of policies before.
+pub(crate) struct Known {
+    /// Which versions are the newest: asked for each evaluation, once for all that wait,
+    /// because another process may publish.
+    pub(crate) newest: Fresh<Vec<Policy>, Error>,
+    /// Texts never change, and each is checked against the hash that the store names.
+    pub(crate) sources: Cache<Arc<str>, Error>,
 }
 
 /// Who asks, and the idempotency key of the request.
@@ -57,11 +63,16 @@ impl Asker {
 }
 
 impl Validator {
-    pub(crate) fn new(config: Config, store: Store, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        let entries = NonZeroUsize::new(config.cache_entries).unwrap_or(NonZeroUsize::MIN);
+    pub(crate) fn new(
+        config: Config,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        known: Known,
+    ) -> Self {
         Self(Arc::new(Inner {
             evaluator: Evaluator::new(config.clone(), Arc::clone(&clock), metrics.clone()),
-            policies: Mutex::new(LruCache::new(entries)),
+            known,
             config,
             store,
             clock,
@@ -117,7 +128,9 @@ impl Validator {
         let tenant = asker.ctx.tenant.clone();
         let version = self.0.store.publish(asker.ctx, draft, scope, self.quota(), self.0.clock.now()).await?;
         self.0.metrics.published();
-        self.own(&tenant, &name, version).await
+        let published = self.policy(&tenant, &name, Some(version)).await?;
+        self.0.known.sources.put(&source_key(&tenant, &published), Some(Arc::clone(&published.source))).await;
+        Ok(published)
     }
 
     fn quota(&self) -> Quota {
@@ -148,22 +161,32 @@ impl Validator {
         let starters = starter::policies().iter();
         let mut active: BTreeMap<_, _> =
             starters.map(|policy| (policy.name.clone(), policy.clone())).collect();
-        for (name, version) in self.0.store.newest(tenant).await? {
-            let own = self.own(tenant, &name, version).await?;
-            active.insert(name, own);
+        let (store, whose) = (self.0.store.clone(), tenant.to_owned());
+        let newest = self.0.known.newest.get(tenant, || async move { store.newest(&whose).await.map(Some) });
+        for head in newest.await?.as_deref().into_iter().flatten() {
+            let own = self.with_source(tenant, head).await?;
+            active.insert(own.name.clone(), own);
         }
         Ok(active.into_values().collect())
     }
 
-    async fn own(&self, tenant: &str, name: &PolicyName, version: i64) -> Result<Policy, Error> {
-        let key = (tenant.to_owned(), name.clone(), version);
-        if let Some(known) = self.0.policies.lock().get(&key).cloned() {
-            return Ok(known);
+    /// A policy with its text, wherever that was read: it must have the hash that the
+    /// store names.
+    async fn with_source(&self, tenant: &str, head: &Policy) -> Result<Policy, Error> {
+        let (key, sources) = (source_key(tenant, head), &self.0.known.sources);
+        let (store, whose, name, version) =
+            (self.0.store.clone(), tenant.to_owned(), head.name.clone(), head.version);
+        let text = sources.get(&key, || async move { store.source(&whose, &name, version).await }).await?;
+        match text {
+            Some(text) if source_sha256(&text) == head.sha256 => {
+                Ok(Policy { source: Arc::clone(&text), ..head.clone() })
+            }
+            _ => {
+                tracing::error!(policy = %head.label(), "a policy was kept with another text; it is read anew");
+                sources.invalidate(&key).await;
+                self.policy(tenant, &head.name, Some(head.version)).await
+            }
         }
-        let policy = self.0.store.policy(tenant, name, Some(version)).await?;
-        let policy = policy.ok_or_else(|| no_policy(name, Some(version)))?;
-        self.0.policies.lock().put(key, policy.clone());
-        Ok(policy)
     }
 
     /// A page of the evaluations of a case, and where the next one begins.
@@ -182,6 +205,10 @@ impl Validator {
         let next = page.last().filter(|_| more).map(|last| last.id);
         Ok((page, next))
     }
+}
+
+fn source_key(tenant: &str, policy: &Policy) -> String {
+    format!("{tenant}/{}", policy.label())
 }
 
 fn no_policy(name: &PolicyName, version: Option<i64>) -> Error {

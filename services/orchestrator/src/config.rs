@@ -29,6 +29,10 @@ pub struct Config {
     pub dead_letter_capacity: u64,
     /// How long requeued and discarded dead letters are kept, in days.
     pub dead_letter_retention_days: u64,
+    /// Of how many executions it is kept in memory what is shown of them.
+    pub views_kept: usize,
+    /// Days for which an answer is kept for its idempotency key.
+    pub idempotency_days: u32,
     /// Health is degraded when something that could be done has waited longer than this,
     /// in ms; never when 0.
     pub degraded_after_ms: u64,
@@ -130,6 +134,8 @@ impl Default for Config {
             max_calls_in_flight: 256,
             dead_letter_capacity: 100_000,
             dead_letter_retention_days: 30,
+            views_kept: 4_096,
+            idempotency_days: 90,
             degraded_after_ms: 60_000,
             redis: None,
             calls: Calls::default(),
@@ -151,6 +157,8 @@ impl ServiceConfig for Config {
         at_least("max_calls_in_flight", self.max_calls_in_flight as u64, 1)?;
         at_least("dead_letter_capacity", self.dead_letter_capacity, 1)?;
         at_least("dead_letter_retention_days", self.dead_letter_retention_days, 1)?;
+        at_least("views_kept", self.views_kept as u64, 1)?;
+        at_least("idempotency_days", self.idempotency_days.into(), 1)?;
         let shared = self.redis.as_ref().map_or(Ok(()), |redis| redis.queue().validate());
         shared.map_err(|error| format!("redis: {error}"))?;
         let calls = self.calls.policy().map_or(Ok(()), |policy| policy.validate());

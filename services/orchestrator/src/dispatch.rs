@@ -18,6 +18,7 @@ use crate::sabotage::{self, Damage};
 use bytes::Bytes;
 use probity_engine::{CallFailure, Event, Parent};
 use probity_proto::{BoxGrpcService, RawCodec};
+use probity_resilience::Criticality;
 use probity_resilience::Deadline;
 use probity_runtime::edges::edges;
 use probity_runtime::{Caller, Minter, Setup, fault_of};
@@ -232,7 +233,8 @@ impl Dispatcher {
             trace_id: call.trace_id.clone(),
         };
         let token = self.minter.mint(&ctx)?;
-        Ok(Caller::new(ctx, token))
+        // A step is tried again by itself; people who wait come first.
+        Ok(Caller::new(ctx, token).matters(Criticality::SheddablePlus))
     }
 
     async fn send(&self, method: &Method, request: tonic::Request<Bytes>) -> Result<Bytes, CallFailure> {

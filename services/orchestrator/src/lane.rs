@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::runnable::Runnable;
 use crate::store::{Opened, Place, Store};
 use crate::tasks::Board;
+use crate::views::Views;
 use futures::future::BoxFuture;
 use live::By;
 use probity_engine::{Event, Fact, Turn};
@@ -68,6 +69,7 @@ pub(crate) async fn read_with_facts(
 /// What the lane is made of.
 pub(crate) struct Parts {
     pub(crate) store: Store,
+    pub(crate) views: Views,
     pub(crate) definitions: Definitions,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) board: Board,
@@ -227,6 +229,9 @@ impl Lane {
                 }
             }
         };
+        if outcome.is_err() {
+            self.parts.views.disown();
+        }
         if let Some(committing) = committing {
             committing.await.0.fail("another batch was lost");
         }

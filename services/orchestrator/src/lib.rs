@@ -30,6 +30,7 @@ mod sabotage;
 mod schedules;
 mod store;
 mod tasks;
+mod views;
 
 pub use catalog::Contracts;
 pub use config::Config;
@@ -51,6 +52,7 @@ use probity_proto::orchestrator::schedule_service_server::ScheduleServiceServer;
 use probity_proto::orchestrator::task_service_server::TaskServiceServer;
 use probity_proto::orchestrator::worker_service_server::WorkerServiceServer;
 use probity_proto::orchestrator::workflow_service_server::WorkflowServiceServer;
+use probity_resilience::cache;
 use probity_runtime::{Service, Setup};
 use runnable::Runnable;
 use schedules::Runner;
@@ -59,6 +61,10 @@ use std::time::Duration;
 use store::{JournalOutbox, Store};
 use tasks::{Board, Shared};
 use tonic::service::Routes;
+use views::{Known, Views};
+
+/// How long what is shown of an execution is kept that nobody asks for or changes.
+const VIEWS_KEPT_MS: u64 = 600_000;
 
 /// The service.
 pub struct Orchestrator {
@@ -79,6 +85,8 @@ impl Service for Orchestrator {
 
     async fn build(config: Config, setup: &mut Setup) -> anyhow::Result<Self> {
         let store = Store::new(setup.database(store::MIGRATIONS).await?);
+        setup.keeps_answers_for(&store.db, Duration::from_hours(24 * u64::from(config.idempotency_days)));
+        setup.answers_once(&store.db, DeadLetters::MANY);
         let metrics = Arc::new(Metrics::new(setup.registry())?);
         let contracts = Arc::new(Contracts::new());
         let clock = setup.clock();
@@ -92,8 +100,10 @@ impl Service for Orchestrator {
         let runnable = Runnable::new(clock.clone(), Duration::from_millis(config.degraded_after_ms));
         watch_over(setup, &runnable, &board, &gate, &metrics);
         setup.shows_dead_letters(Arc::new(letters::Shown(store.clone())));
+        let views = views(setup, &config, &store)?;
         let parts = Parts {
             store: store.clone(),
+            views: views.clone(),
             definitions: definitions.clone(),
             dispatcher,
             board: board.clone(),
@@ -102,19 +112,16 @@ impl Service for Orchestrator {
             clock: clock.clone(),
             metrics: metrics.clone(),
         };
-        let lane = Lane::new(&config, parts);
-        let handle = lane.handle();
-        relay_journal(setup, &store, &handle);
-        setup.spawn("lane", |stop| lane.run(stop));
-        look_after_queues(setup, &board, &store, &handle).await?;
+        let handle = run_lane(setup, &config, parts);
+        keep_tasks(setup, &board, &handle, &store).await?;
         setup.spawn("dead letters", |stop| letters.run(stop));
         let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
-        let running = runner.clone();
-        setup.spawn("schedules", |stop| running.run(stop));
+        let runner = run_schedules(setup, runner);
         let own = config.advertise.clone();
         let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
         let executions = Executions::new(
             store.clone(),
+            views.clone(),
             handle.clone(),
             definitions.clone(),
             clock.clone(),
@@ -122,7 +129,7 @@ impl Service for Orchestrator {
             blobs.clone(),
         );
         Ok(Self {
-            cases: Cases::new(store.clone(), handle.clone(), definitions.clone(), forward.clone()),
+            cases: Cases::new(store.clone(), views, handle.clone(), definitions.clone(), forward.clone()),
             dead_letters: DeadLetters::new(
                 store.clone(),
                 handle.clone(),
@@ -167,34 +174,50 @@ fn keep_blobs(setup: &mut Setup, store: &Store) -> Blobs {
     blobs
 }
 
-/// Hands what the lane commits to the audit log.
-fn relay_journal(setup: &mut Setup, store: &Store, lane: &Handle) {
-    let journal = JournalOutbox::new(store.clone(), lane.on_commit(), lane.recent());
+/// Runs the lane, and hands what it commits to the audit log.
+fn run_lane(setup: &mut Setup, config: &Config, parts: Parts) -> Handle {
+    let store = parts.store.clone();
+    let lane = Lane::new(config, parts);
+    let handle = lane.handle();
+    let journal = JournalOutbox::new(store, handle.on_commit(), handle.recent());
     setup.relay("journal", Arc::new(journal));
+    setup.spawn("lane", |stop| lane.run(stop));
+    handle
 }
 
-/// Keeps the settings of queues and the leases of tasks.
-async fn look_after_queues(
-    setup: &mut Setup,
-    board: &Board,
-    store: &Store,
-    lane: &Handle,
-) -> anyhow::Result<()> {
+/// Runs the schedules.
+fn run_schedules(setup: &mut Setup, runner: Runner) -> Runner {
+    let running = runner.clone();
+    setup.spawn("schedules", |stop| running.run(stop));
+    runner
+}
+
+/// What is shown of executions, for those who read it.
+fn views(setup: &mut Setup, config: &Config, store: &Store) -> anyhow::Result<Views> {
+    let kept = cache::Config {
+        max_entries: config.views_kept,
+        ttl_ms: VIEWS_KEPT_MS,
+        negative_ttl_ms: 0,
+        renew_early: 0.0,
+        ..cache::Config::default()
+    };
+    let known = Known { shown: setup.cache("executions", kept)?, unsealed: setup.fresh("ownership")? };
+    Ok(Views::new(store.clone(), known))
+}
+
+/// Keeps the settings of queues, the leases of workers, and the queue that replicas
+/// share, when there is one.
+async fn keep_tasks(setup: &mut Setup, board: &Board, lane: &Handle, store: &Store) -> anyhow::Result<()> {
     board.configure(store.queues().await?);
     let (settings, kept) = (board.clone(), store.clone());
     setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
     let (watched, answered) = (board.clone(), lane.clone());
     setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
-    share_tasks(setup, board, lane);
-    Ok(())
-}
-
-/// Keeps the queue that replicas share, when there is one.
-fn share_tasks(setup: &mut Setup, board: &Board, lane: &Handle) {
     if board.is_shared() {
         let (board, lane) = (board.clone(), lane.clone());
         setup.spawn("shared queue", |stop| tasks::keep_shared(board, lane, stop));
     }
+    Ok(())
 }
 
 /// The queue that replicas share, when there is one.

@@ -33,6 +33,7 @@ pub(crate) use tasks::{StoredTask, schema as task_schema};
 
 use crate::domain::audit::{StoredTurn, chain};
 use crate::error::Error;
+use crate::views::Shown;
 use probity_engine::Fact;
 use probity_proto::orchestrator::Case;
 use probity_storage::{Db, Migration, Row, args};
@@ -93,6 +94,17 @@ impl Store {
         let sql = "SELECT kind, body FROM executions WHERE tenant = $1 AND id = $2";
         let row = self.db.query_opt(sql, args![tenant, id.0]).await?;
         row.map_or_else(|| Err(Error::NoExecution(id.to_string())), |row| View::read(&row, 0))
+    }
+
+    /// What is shown of an execution, as it was last committed.
+    pub(crate) async fn shown(
+        &self,
+        tenant: &str,
+        id: ExecutionId,
+    ) -> Result<Option<Shown>, probity_storage::Error> {
+        let sql = "SELECT kind, body FROM executions WHERE tenant = $1 AND id = $2";
+        let row = self.db.query_opt(sql, args![tenant, id.0]).await?;
+        row.map(|row| Ok(Shown { kind: row.i64(0)?, body: row.bytes(1)? })).transpose()
     }
 
     /// Whether there is such an execution.

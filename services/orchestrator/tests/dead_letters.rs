@@ -198,8 +198,18 @@ async fn many_at_once_with_their_patterns_and_their_export() {
     let would = client.batch_requeue_dead_letters(batch(2, true)).await.unwrap().into_inner();
     assert_eq!((would.found, would.changed, would.more), (2, 0, true));
     world.investigate_refuses.store(false, Ordering::SeqCst);
-    let done = client.batch_requeue_dead_letters(batch(2, false)).await.unwrap().into_inner();
-    assert_eq!((done.found, done.changed, done.refused.len()), (2, 2, 0));
+    // Sent again with its key, as after an answer that was lost: the first answer.
+    let keyed = |limit| {
+        let mut request = tonic::Request::new(batch(limit, false));
+        request.metadata_mut().insert("idempotency-key", "batch-1".parse().unwrap());
+        request
+    };
+    for _ in 0..2 {
+        let done = client.batch_requeue_dead_letters(keyed(2)).await.unwrap().into_inner();
+        assert_eq!((done.found, done.changed, done.refused.len()), (2, 2, 0));
+    }
+    let reused = client.batch_requeue_dead_letters(keyed(3)).await.unwrap_err();
+    assert_eq!(reused.code(), Code::InvalidArgument, "{reused:?}");
     let rest = BatchDiscardDeadLettersRequest {
         filter: "state = (FAILED OR REVIEWING)".into(),
         reason: "test data".into(),

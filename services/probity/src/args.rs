@@ -28,6 +28,11 @@ pub struct Cli {
 pub enum Command {
     /// Run the whole platform in this process, on SQLite.
     Dev(DevArgs),
+    /// Run every service as a process of its own, with mutual TLS between them.
+    Up(UpArgs),
+    /// Run one service; `up` calls it.
+    #[command(hide = true)]
+    Service(ServiceArgs),
     /// Run the platform, open sample cases and show how they move.
     Demo(DemoArgs),
     /// Open, list, follow and decide cases.
@@ -204,6 +209,36 @@ pub struct FaultArgs {
     /// The share of calls that meet it.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=100))]
     pub percent: i32,
+}
+
+/// `probity up`.
+#[derive(Debug, Clone, Args)]
+pub struct UpArgs {
+    /// Port of the gateway; 0 takes a free one. Beside the default port services listen
+    /// on their usual ones, beside another on free ones.
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// Address of the gateway; services listen on this machine alone. There is no TLS at
+    /// the gateway: keep it on this machine, or behind a proxy that has.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Folder for everything that is kept, the same as that of `probity dev`.
+    #[arg(long, default_value = "data")]
+    pub data: PathBuf,
+    /// Configuration file (TOML) of all services. Without `[tls]` in it, services get
+    /// certificates of an authority made in the data folder.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+}
+
+/// `probity service`.
+#[derive(Debug, Clone, Args)]
+pub struct ServiceArgs {
+    /// Which.
+    pub name: String,
+    /// Flags of a service; see `probity service NAME --help`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub flags: Vec<std::ffi::OsString>,
 }
 
 /// `probity demo`.

@@ -30,6 +30,7 @@ mod secret;
 pub mod session;
 pub mod spans;
 pub mod split;
+pub mod up;
 mod values;
 
 pub use run::main;

@@ -3,6 +3,8 @@
 //! A folder serves one process at a time; a lock says so, and a process that was
 //! killed leaves none behind.
 
+use crate::args::ServiceArgs;
+use crate::failure::Failure;
 use anyhow::Context as _;
 use probity_anti_corruption::AntiCorruption;
 use probity_audit_aggregator::AuditAggregator;
@@ -11,14 +13,16 @@ use probity_gateway::Gateway;
 use probity_intake::Intake;
 use probity_orchestrator::Orchestrator;
 use probity_runtime::config::Settings;
-use probity_runtime::{Host, HostSettings, Running};
+use probity_runtime::edges::edges;
+use probity_runtime::{App, Host, HostSettings, Running, Service as _};
 use probity_spam_detection::SpamDetection;
 use probity_telemetry::{Guard, LogFormat, TelemetryConfig};
 use std::fs::{File, TryLockError};
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Port of the gateway when nobody chooses one.
 pub const DEFAULT_PORT: u16 = 8080;
@@ -130,6 +134,29 @@ impl Platform {
     }
 }
 
+/// Runs one service as `App::main` of its own program does.
+#[must_use]
+pub(crate) fn serve(args: &ServiceArgs) -> ExitCode {
+    let flags = std::iter::once(args.name.clone().into()).chain(args.flags.iter().cloned());
+    match args.name.as_str() {
+        AuditAggregator::NAME => App::main_with::<AuditAggregator>(flags),
+        Intake::NAME => App::main_with::<Intake>(flags),
+        SpamDetection::NAME => App::main_with::<SpamDetection>(flags),
+        AntiCorruption::NAME => App::main_with::<AntiCorruption>(flags),
+        ComplianceValidator::NAME => App::main_with::<ComplianceValidator>(flags),
+        Orchestrator::NAME => App::main_with::<Orchestrator>(flags),
+        Gateway::NAME => App::main_with::<Gateway>(flags),
+        unknown => {
+            let names: Vec<_> = edges().services.iter().map(|service| service.name.as_str()).collect();
+            let failure =
+                Failure::Usage(format!("there is no service {unknown:?}; there are {}", names.join(", ")));
+            // Nobody is left to be told when standard error is closed as well.
+            let _ = std::io::stderr().lock().write_all(failure.message().as_bytes());
+            failure.exit_code()
+        }
+    }
+}
+
 /// Callees before their callers, the door last: so they drain in reverse.
 fn add_services(host: &mut Host) {
     host.add::<AuditAggregator>();
@@ -142,12 +169,12 @@ fn add_services(host: &mut Host) {
 }
 
 /// An address that listens everywhere is reached on this machine.
-fn reachable(addr: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, addr.port())) } else { addr }
 }
 
 /// Makes the folder, for its owner only: it holds keys.
-fn make_folder(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn make_folder(path: &Path) -> anyhow::Result<PathBuf> {
     let shown = path.display();
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -157,7 +184,7 @@ fn make_folder(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-fn lock(data: &Path) -> anyhow::Result<File> {
+pub(crate) fn lock(data: &Path) -> anyhow::Result<File> {
     let path = data.join("lock");
     let mut options = File::options();
     let file = options.create(true).write(true).truncate(false).mode(0o600).open(&path);

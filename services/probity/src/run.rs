@@ -11,7 +11,7 @@ use crate::commands::{
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::client;
-use crate::{demo, dev};
+use crate::{demo, dev, platform, up};
 use anyhow::Context as _;
 use clap::Parser as _;
 use std::io::Write as _;
@@ -20,7 +20,11 @@ use std::process::ExitCode;
 /// Reads the command line, does what it says, and answers with the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    if let Command::Service(args) = &cli.command {
+        return platform::serve(args);
+    }
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody is left to be told when standard error is closed as well.
@@ -50,6 +54,7 @@ async fn command(command: Command) -> Result<(), Failure> {
             fault::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Dev(args) => dev::run(args, Output::new(Format::Table)).await,
+        Command::Up(args) => up::run(args, Output::new(Format::Table)).await,
         Command::Demo(args) => demo::run(args, Output::new(Format::Table)).await,
         Command::Case(group) => {
             case::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
@@ -92,6 +97,9 @@ async fn command(command: Command) -> Result<(), Failure> {
             watchlist::run(&client(&group.connect).await?, group.command, output(&group.connect)).await
         }
         Command::Samples(args) => samples::run(args.command, Output::new(Format::Table)),
+        Command::Service(args) => {
+            Err(Failure::Usage(format!("service {} is run before anything else is", args.name)))
+        }
         Command::Seed(args) => {
             seed::run(&client(&args.connect).await?, &args, Output::new(args.connect.format())).await
         }

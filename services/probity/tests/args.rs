@@ -18,6 +18,8 @@ fn wrong_usage_is_told_apart_from_right() {
     check("probity dev", true);
     check("probity dev --port 0 --data /x --no-samples", true);
     check("probity dev --port 70000", false);
+    check("probity up --port 0 --data /x --config c.toml", true);
+    check("probity service intake --listen 127.0.0.1:0", true);
     check("probity demo --exit --port 0", true);
     check("probity case open --kind tender a.json b.json", true);
     check("probity case open --kind tender", false);

@@ -165,6 +165,7 @@ static TOKENS: LazyLock<(TokenKey, String)> = LazyLock::new(|| {
         tenant: "t".to_owned(),
         roles: Roles::new([Role::Officer]),
         ttl: Duration::from_secs(3_600),
+        session: None,
     };
     let token = key.issue(&grant, NOW).expect("a token").token;
     (key, token)

@@ -9,9 +9,11 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// A read-through cache of values by key; see the [module](super). Clones are
 /// the same one.
@@ -27,11 +29,95 @@ struct Inner<V, E> {
     name: Arc<str>,
     config: Config,
     tier: Arc<dyn Tier>,
-    shelf: Mutex<Shelf<Arc<V>>>,
+    memory: Mutex<Memory<V>>,
     flights: Flights<Loaded<V, E>>,
     hits: AtomicU64,
     misses: AtomicU64,
     observed: Observed,
+}
+
+/// The memory tier, and the keys somebody is writing.
+struct Memory<V> {
+    shelf: Shelf<Arc<V>>,
+    writing: HashMap<String, Writing>,
+}
+
+/// Writers of a key under way, and whether anybody wants to read it.
+#[derive(Default)]
+struct Writing {
+    writers: u32,
+    wanted: bool,
+}
+
+impl<V> Memory<V> {
+    /// Nothing when the key is being written: only the source knows then.
+    fn take(&mut self, key: &str) -> Option<Taken<Arc<V>>> {
+        if let Some(writing) = self.writing.get_mut(key) {
+            writing.wanted = true;
+            return None;
+        }
+        Some(self.shelf.take(now(), key, 1.0 - fastrand::f64()))
+    }
+
+    fn put(&mut self, at: Instant, key: &str, value: Option<Arc<V>>, cost: Duration) {
+        if !self.writing.contains_key(key) {
+            self.shelf.put(at, key, value, cost, fastrand::f64());
+        }
+    }
+
+    fn begin_write(&mut self, key: &str) {
+        let known = self.shelf.remove(key);
+        let writing = self.writing.entry(key.to_owned()).or_default();
+        writing.writers += 1;
+        writing.wanted |= known;
+    }
+
+    /// One writer of the key less; whether it was the last and somebody wants to know.
+    fn end_write(&mut self, key: &str) -> bool {
+        self.shelf.remove(key);
+        let Some(writing) = self.writing.get_mut(key) else { return false };
+        writing.writers -= 1;
+        let (last, wanted) = (writing.writers == 0, writing.wanted);
+        if last {
+            self.writing.remove(key);
+        }
+        last && wanted
+    }
+}
+
+/// Somebody who changes what is kept under some keys: see [`Cache::write`].
+pub struct Write<V: Send + Sync + 'static, E: Send + Sync + 'static> {
+    cache: Cache<V, E>,
+    keys: Vec<String>,
+}
+
+impl<V: Send + Sync + 'static, E: Send + Sync + 'static> Write<V, E> {
+    /// The change is there, and this is the value of each key now; without one it is
+    /// read from the source again. Only what somebody has read lately is asked for.
+    pub fn done(mut self, value: impl Fn(&str) -> Option<V>) {
+        self.end(value);
+    }
+
+    /// In one step, so that no other change comes between the end of this one and its
+    /// values. What was loaded since it began may be older than it.
+    fn end(&mut self, value: impl Fn(&str) -> Option<V>) {
+        let mut memory = self.cache.0.memory.lock();
+        for key in self.keys.drain(..) {
+            self.cache.0.flights.forget(&key);
+            if memory.end_write(&key)
+                && let Some(value) = value(&key)
+            {
+                memory.put(now(), &key, Some(Arc::new(value)), Duration::ZERO);
+            }
+        }
+    }
+}
+
+/// Nobody knows what became of the change.
+impl<V: Send + Sync + 'static, E: Send + Sync + 'static> Drop for Write<V, E> {
+    fn drop(&mut self) {
+        self.end(|_| None);
+    }
 }
 
 /// How a cache stands.
@@ -71,9 +157,9 @@ where
     ) -> Result<Self, Invalid> {
         config.validate()?;
         let (hits, misses) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shelf = Mutex::new(Shelf::new(config));
+        let memory = Mutex::new(Memory { shelf: Shelf::new(config), writing: HashMap::new() });
         let (name, flights) = (name.into(), Flights::new());
-        Ok(Self(Arc::new(Inner { name, config, tier, shelf, flights, hits, misses, observed })))
+        Ok(Self(Arc::new(Inner { name, config, tier, memory, flights, hits, misses, observed })))
     }
 
     /// The value of a key; `None` when there is none. Asks `load` when it is not
@@ -85,18 +171,22 @@ where
     where
         F: Future<Output = Result<Option<V>, E>> + Send + 'static,
     {
-        let taken = self.0.shelf.lock().take(now(), key, 1.0 - fastrand::f64());
+        let taken = self.0.memory.lock().take(key);
         match taken {
-            Taken::Good(value) => {
+            None => {
+                self.found(Found::Missed);
+                load().await.map(|value| value.map(Arc::new)).map_err(Arc::new)
+            }
+            Some(Taken::Good(value)) => {
                 self.found(if value.is_some() { Found::Memory } else { Found::Nothing });
                 Ok(value)
             }
-            Taken::Renew(value) => {
+            Some(Taken::Renew(value)) => {
                 self.found(if value.is_some() { Found::Memory } else { Found::Nothing });
                 self.renew(key, load());
                 Ok(value)
             }
-            Taken::Missing => {
+            Some(Taken::Missing) => {
                 let ticket = self.0.flights.board(key, |number| self.flight(key, number, load(), true));
                 if ticket.joined {
                     self.found(Found::Joined);
@@ -111,7 +201,33 @@ where
     pub async fn put(&self, key: &str, value: Option<V>) {
         self.0.flights.forget(key);
         self.store(key, value.as_ref()).await;
-        self.0.shelf.lock().put(now(), key, value.map(Arc::new), std::time::Duration::ZERO);
+        self.0.memory.lock().put(now(), key, value.map(Arc::new), Duration::ZERO);
+    }
+
+    /// Begins to change what is kept under these keys. Until the change is
+    /// [done](Write::done) they are read from the source and nothing is kept; when it is
+    /// given up, they are read from the source the next time. So a reader who comes after
+    /// a change never gets what was before it, and neither does one who comes after a
+    /// reader that got the change.
+    ///
+    /// This speaks of the memory of this process: a second tier is not told, and whoever
+    /// changes the source elsewhere has to invalidate.
+    #[must_use = "dropping it gives the change up"]
+    pub fn write(&self, keys: Vec<String>) -> Write<V, E> {
+        let mut memory = self.0.memory.lock();
+        for key in &keys {
+            memory.begin_write(key);
+            self.0.flights.forget(key);
+        }
+        drop(memory);
+        Write { cache: self.clone(), keys }
+    }
+
+    /// Forgets everything in memory; the second tier keeps what it has.
+    pub fn clear(&self) {
+        let mut memory = self.0.memory.lock();
+        self.0.flights.forget_prefix("");
+        memory.shelf.remove_prefix("");
     }
 
     /// Puts in many values, such as those that were read most.
@@ -124,29 +240,29 @@ where
     /// Forgets a key, in both tiers.
     pub async fn invalidate(&self, key: &str) {
         self.0.flights.forget(key);
-        self.0.shelf.lock().remove(key);
+        self.0.memory.lock().shelf.remove(key);
         let removed = self.0.tier.remove(&self.tier_key(key)).await;
         self.warn_if(removed);
         // Whoever read the second tier in between must not keep it either.
         self.0.flights.forget(key);
-        self.0.shelf.lock().remove(key);
+        self.0.memory.lock().shelf.remove(key);
     }
 
     /// Forgets keys that begin so, in both tiers.
     pub async fn invalidate_prefix(&self, prefix: &str) {
         self.0.flights.forget_prefix(prefix);
-        self.0.shelf.lock().remove_prefix(prefix);
+        self.0.memory.lock().shelf.remove_prefix(prefix);
         let removed = self.0.tier.remove_prefix(&self.tier_key(prefix)).await;
         self.warn_if(removed);
         self.0.flights.forget_prefix(prefix);
-        self.0.shelf.lock().remove_prefix(prefix);
+        self.0.memory.lock().shelf.remove_prefix(prefix);
     }
 
     /// How it stands.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            entries: self.0.shelf.lock().len(),
+            entries: self.0.memory.lock().shelf.len(),
             hits_total: self.0.hits.load(Ordering::Relaxed),
             misses_total: self.0.misses.load(Ordering::Relaxed),
         }
@@ -177,17 +293,21 @@ where
                 None => cache.ask_source(&key, number, load, ask_tier).await,
             };
             let at = now();
-            match &loaded {
-                Ok(value) if cache.0.flights.current(&key, number) => {
-                    let cost = at.saturating_duration_since(began);
-                    cache.0.shelf.lock().put(at, &key, value.clone(), cost);
-                }
-                Ok(_) => {}
-                Err(_) => cache.0.shelf.lock().renewal_failed(&key),
-            }
+            cache.keep(&key, number, &loaded, (at, at.saturating_duration_since(began)));
             cache.0.flights.land(&key, number);
             loaded
         })
+    }
+
+    /// Whether the load may be kept is asked under the lock that an invalidation takes
+    /// after it has forgotten the load: so there is no moment between the two.
+    fn keep(&self, key: &str, number: u64, loaded: &Loaded<V, E>, (at, cost): (Instant, Duration)) {
+        let mut memory = self.0.memory.lock();
+        match loaded {
+            Ok(value) if self.0.flights.current(key, number) => memory.put(at, key, value.clone(), cost),
+            Ok(_) => {}
+            Err(_) => memory.shelf.renewal_failed(key),
+        }
     }
 
     async fn ask_source<F>(&self, key: &str, number: u64, load: F, missed: bool) -> Loaded<V, E>

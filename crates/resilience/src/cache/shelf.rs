@@ -19,11 +19,20 @@ pub struct Config {
     /// How eagerly values are renewed before their end; 0 never, 1 as the paper
     /// finds best, at most 10.
     pub renew_early: f64,
+    /// By how much of its time a value may end sooner, drawn for each, so that what was
+    /// loaded together does not end together; 0 to 0.9.
+    pub ttl_jitter: f64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_entries: 10_000, ttl_ms: 60_000, negative_ttl_ms: 5_000, renew_early: 1.0 }
+        Self {
+            max_entries: 10_000,
+            ttl_ms: 60_000,
+            negative_ttl_ms: 5_000,
+            renew_early: 1.0,
+            ttl_jitter: 0.1,
+        }
     }
 }
 
@@ -37,7 +46,8 @@ impl Config {
         within("max_entries", self.max_entries, 1..=10_000_000)?;
         within("ttl_ms", self.ttl_ms, 1..=30 * DAY_MS)?;
         within("negative_ttl_ms", self.negative_ttl_ms, 0..=DAY_MS)?;
-        within("renew_early", self.renew_early, 0.0..=10.0)
+        within("renew_early", self.renew_early, 0.0..=10.0)?;
+        within("ttl_jitter", self.ttl_jitter, 0.0..=0.9)
     }
 
     pub(super) const fn ttl(&self, is_there: bool) -> Duration {
@@ -97,9 +107,10 @@ impl<V: Clone> Shelf<V> {
         Taken::Renew(entry.value.clone())
     }
 
-    /// Puts in what was loaded, which took `cost`. Nothing is kept for no time.
-    pub fn put(&mut self, now: Instant, key: &str, value: Option<V>, cost: Duration) {
-        let ttl = self.config.ttl(value.is_some());
+    /// Puts in what was loaded, which took `cost`. Nothing is kept for no time. `random`
+    /// is even over [0, 1).
+    pub fn put(&mut self, now: Instant, key: &str, value: Option<V>, cost: Duration, random: f64) {
+        let ttl = self.config.ttl(value.is_some()).mul_f64(1.0 - self.config.ttl_jitter * random);
         if ttl.is_zero() {
             self.entries.pop(key);
             return;
@@ -114,9 +125,9 @@ impl<V: Clone> Shelf<V> {
         }
     }
 
-    /// Takes an entry away.
-    pub fn remove(&mut self, key: &str) {
-        self.entries.pop(key);
+    /// Takes an entry away; whether there was one.
+    pub fn remove(&mut self, key: &str) -> bool {
+        self.entries.pop(key).is_some()
     }
 
     /// Takes away entries whose keys begin so.
@@ -156,8 +167,8 @@ mod tests {
     fn values_end_and_so_does_knowing_that_there_is_none() {
         let now = Instant::now();
         let mut shelf = Shelf::new(Config::default());
-        shelf.put(now, "a", Some(1), Duration::ZERO);
-        shelf.put(now, "b", None, Duration::ZERO);
+        shelf.put(now, "a", Some(1), Duration::ZERO, 0.0);
+        shelf.put(now, "b", None, Duration::ZERO, 0.0);
         let mut check = |at_ms: u32, key: &str, expect: Taken<i32>| {
             assert_eq!(shelf.take(now + at_ms * MS, key, 1.0), expect, "{key} at {at_ms}");
         };
@@ -171,10 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_loaded_together_ends_apart() {
+        let now = Instant::now();
+        let mut shelf = Shelf::new(Config { ttl_jitter: 0.5, renew_early: 0.0, ..Config::default() });
+        let mut check = |random: f64, lasts_ms: u32| {
+            shelf.put(now, "a", Some(1), Duration::ZERO, random);
+            assert_eq!(shelf.take(now + (lasts_ms - 1) * MS, "a", 1.0), Taken::Good(Some(1)), "{random}");
+            assert_eq!(shelf.take(now + lasts_ms * MS, "a", 1.0), Taken::Missing, "{random}");
+        };
+        check(0.0, 60_000);
+        check(0.5, 45_000);
+        check(1.0, 30_000);
+    }
+
+    #[test]
     fn one_reader_near_the_end_renews() {
         let now = Instant::now();
         let mut shelf = Shelf::new(Config::default());
-        shelf.put(now, "a", Some(1), 1_000 * MS);
+        shelf.put(now, "a", Some(1), 1_000 * MS, 0.0);
         let mut check = |at_ms: u32, random: f64, expect: Taken<i32>| {
             assert_eq!(shelf.take(now + at_ms * MS, "a", random), expect, "{at_ms} {random}");
         };
@@ -184,7 +209,7 @@ mod tests {
         check(59_500, 1.0 / e, Taken::Good(Some(1))); // somebody renews it already
         shelf.renewal_failed("a");
         assert_eq!(shelf.take(now + 59_500 * MS, "a", 1.0 / e), Taken::Renew(Some(1)));
-        shelf.put(now + 59_600 * MS, "a", Some(2), 1_000 * MS);
+        shelf.put(now + 59_600 * MS, "a", Some(2), 1_000 * MS, 0.0);
         assert_eq!(shelf.take(now + 60_000 * MS, "a", 0.5), Taken::Good(Some(2)));
     }
 
@@ -193,19 +218,19 @@ mod tests {
         let now = Instant::now();
         let mut shelf = Shelf::new(Config { max_entries: 3, ..Config::default() });
         for key in ["cases/1", "cases/2", "policies/1"] {
-            shelf.put(now, key, Some(1), Duration::ZERO);
+            shelf.put(now, key, Some(1), Duration::ZERO, 0.0);
         }
         shelf.remove_prefix("cases/");
         assert_eq!(shelf.len(), 1);
         shelf.remove("policies/1");
         assert!(shelf.is_empty());
         for key in ["a", "b", "c", "d"] {
-            shelf.put(now, key, Some(1), Duration::ZERO);
+            shelf.put(now, key, Some(1), Duration::ZERO, 0.0);
         }
         assert_eq!((shelf.len(), shelf.take(now, "a", 1.0)), (3, Taken::Missing), "the oldest made room");
         let mut forgetful = Shelf::new(Config { negative_ttl_ms: 0, ..Config::default() });
-        forgetful.put(now, "a", Some(1), Duration::ZERO);
-        forgetful.put(now, "a", None, Duration::ZERO);
+        forgetful.put(now, "a", Some(1), Duration::ZERO, 0.0);
+        forgetful.put(now, "a", None, Duration::ZERO, 0.0);
         assert_eq!(forgetful.take(now, "a", 1.0), Taken::Missing);
     }
 
@@ -221,6 +246,7 @@ mod tests {
             Config { negative_ttl_ms: 86_400_001, ..fine },
             "negative_ttl_ms is 86400001; it must be from 0 to 86400000",
         );
+        check(Config { ttl_jitter: 1.0, ..fine }, "ttl_jitter is 1; it must be from 0 to 0.9");
         check(Config { renew_early: -1.0, ..fine }, "renew_early is -1; it must be from 0 to 10");
         assert_eq!(fine.validate(), Ok(()));
     }
@@ -239,7 +265,7 @@ mod tests {
                 let name = key.to_string();
                 if put {
                     let value = (random > 0.3).then_some(random.to_bits());
-                    shelf.put(now, &name, value, 100 * MS);
+                    shelf.put(now, &name, value, 100 * MS, 0.0);
                     written.insert(key, (value, now + config.ttl(value.is_some())));
                 } else if let Taken::Good(value) | Taken::Renew(value) = shelf.take(now, &name, random) {
                     let (last, until) = written[&key];

@@ -109,8 +109,8 @@ async fn a_lease_that_is_over_is_taken_over<S: Store>(case: Case<S>) {
 async fn life_ends<S: Store>(case: Case<S>) {
     let (long, short) = (key("t", "o", "long"), key("t", "o", "short"));
     let day = 86_400 * SECOND;
-    let fence = case.run(&short, 0).await;
-    case.complete(&short, fence, b"x", 0).await.unwrap();
+    let old = case.run(&short, 0).await;
+    case.complete(&short, old, b"x", 0).await.unwrap();
     let fence = case.run(&long, 0).await;
     case.complete(&long, fence, b"x", SECOND).await.unwrap(); // a life begins with the answer
     assert_eq!(case.begin(&short, b"body", day - 1).await, Begun::Completed(b"x".to_vec()));
@@ -118,7 +118,10 @@ async fn life_ends<S: Store>(case: Case<S>) {
     assert_eq!(case.store.purge(Micros(day), 0).await.unwrap(), 0);
     assert_eq!(case.store.purge(Micros(day), 10).await.unwrap(), 1);
     assert_eq!(case.begin(&long, b"body", day).await, Begun::Completed(b"x".to_vec()));
-    case.run(&short, day).await;
+    let new = case.run(&short, day).await;
+    assert!(new > old, "fences grow though the record was deleted");
+    let late = case.complete(&short, old, b"late", day).await;
+    assert!(matches!(late, Err(StoreError::Lost)), "{late:?}");
     let fence = case.run(&long, day + SECOND).await;
     assert!(fence > Fence(0), "what is over may be run anew even before it is cleaned away");
     assert!(matches!(case.begin(&long, b"other", day + SECOND).await, Begun::OtherBody));

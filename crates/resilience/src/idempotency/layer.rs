@@ -34,11 +34,12 @@ pub type ScopeOf = fn(&request::Parts) -> Option<String>;
 pub struct IdempotencyLayer<S> {
     guard: Guard<S>,
     tenant: ScopeOf,
+    only: Option<&'static [&'static str]>,
 }
 
 impl<S> Clone for IdempotencyLayer<S> {
     fn clone(&self) -> Self {
-        Self { guard: self.guard.clone(), tenant: self.tenant }
+        Self { guard: self.guard.clone(), tenant: self.tenant, only: self.only }
     }
 }
 
@@ -46,7 +47,20 @@ impl<S: Store> IdempotencyLayer<S> {
     /// A layer over a guard; `tenant` says whose a call is.
     #[must_use]
     pub const fn new(guard: Guard<S>, tenant: ScopeOf) -> Self {
-        Self { guard, tenant }
+        Self { guard, tenant, only: None }
+    }
+
+    /// Its guard.
+    #[must_use]
+    pub const fn guard(&self) -> &Guard<S> {
+        &self.guard
+    }
+
+    /// Only calls of these methods, by their paths; others pass.
+    #[must_use]
+    pub const fn only(mut self, methods: &'static [&'static str]) -> Self {
+        self.only = Some(methods);
+        self
     }
 }
 
@@ -116,7 +130,9 @@ impl<S: Store> IdempotencyLayer<S> {
     fn key(&self, parts: &request::Parts) -> Result<Option<Key>, Status> {
         let path = parts.uri.path();
         let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+        let wanted = self.only.is_none_or(|methods| methods.contains(&path));
         let kept = method(path).is_some_and(|method| method.unary && method.repeatable && !method.read_only);
+        let kept = kept && wanted;
         let Some(tenant) = (self.tenant)(parts).filter(|_| kept) else { return Ok(None) };
         let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
         let key = key.ok_or_else(|| {

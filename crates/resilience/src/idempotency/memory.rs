@@ -56,13 +56,13 @@ impl MemoryStore {
                     State::Processing { until } if *until > now => {
                         return Ok(Begun::Processing { until: *until });
                     }
-                    State::Processing { .. } | State::Failed => Fence(record.fence.0 + 1),
+                    State::Processing { .. } | State::Failed => Fence::at(now).max(record.fence.next()),
                 }
             }
-            Some(record) => Fence(record.fence.0 + 1),
+            Some(record) => Fence::at(now).max(record.fence.next()),
             None => {
                 self.make_room(&mut records, now)?;
-                Fence(1)
+                Fence::at(now)
             }
         };
         let state = State::Processing { until: now.plus(lease) };

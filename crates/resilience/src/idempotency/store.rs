@@ -5,9 +5,24 @@ use futures::future::BoxFuture;
 use probity_types::Micros;
 use std::time::Duration;
 
-/// Binds a record to one run. Every run of a key has a higher one.
+/// Binds a record to one run. Every run of a key has a higher one, also when its
+/// record was deleted in between: the first one is the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fence(pub u64);
+
+impl Fence {
+    /// The least one of a run that begins now.
+    #[must_use]
+    pub fn at(now: Micros) -> Self {
+        Self(u64::try_from(now.0).unwrap_or_default())
+    }
+
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 /// What [`Store::begin`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]

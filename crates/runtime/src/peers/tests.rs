@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::status::fault_of;
-use probity_resilience::Refusal;
+use probity_resilience::{Refusal, hedge};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 use tonic::Status;
@@ -98,6 +98,43 @@ async fn a_broken_peer_is_left_alone_until_it_serves_again() {
     assert!(begun.elapsed() < Duration::from_secs(2), "back after {:?}", begun.elapsed());
     call(&client, OPEN).await;
     assert!(metrics(&registry).contains("circuit_breaker_state{peer=\"orchestrator\",state=\"closed\"} 1"));
+}
+
+/// A read that takes longer than the others gets a second copy, whose answer counts;
+/// what has an effect never gets one.
+#[tokio::test(start_paused = true)]
+async fn a_slow_read_is_sent_twice_and_a_write_is_not() {
+    let config = ResilienceConfig { hedge: Some(hedge::Config::default()), ..ResilienceConfig::default() };
+    let peers = Peers::new(BTreeMap::new(), config);
+    let registry = Registry::new();
+    peers.measure("gateway", &registry).unwrap();
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = calls.clone();
+    // Every hundredth call takes a minute, all others 20 ms.
+    let peer = BoxCloneSyncService::new(tower::service_fn(move |_request: http::Request<Body>| {
+        let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        async move {
+            let time = if number.is_multiple_of(101) { 60_000 } else { 20 };
+            tokio::time::sleep(Duration::from_millis(time)).await;
+            Ok(http::Response::new(Body::empty()))
+        }
+    }));
+    peers.add_local("spam-detection", peer.clone());
+    peers.add_local("orchestrator", peer);
+    let client = peers.client("gateway", "spam-detection");
+    for _ in 0..100 {
+        call(&client, CLASSIFY).await;
+    }
+    let begun = tokio::time::Instant::now();
+    call(&client, CLASSIFY).await;
+    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert_eq!(calls.load(Ordering::SeqCst), 102, "one copy");
+    assert!(metrics(&registry).contains("call_hedges_total 1"), "{}", metrics(&registry));
+    calls.store(100, Ordering::SeqCst);
+    let client = peers.client("gateway", "orchestrator");
+    let begun = tokio::time::Instant::now();
+    call(&client, OPEN).await;
+    assert_eq!((calls.load(Ordering::SeqCst), begun.elapsed().as_secs()), (101, 60));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! The adaptive limit on the way in.
 
 use super::*;
-use probity_resilience::{Observed, Refusal, limit, performance};
+use probity_resilience::limit::CRITICALITY_HEADER;
+use probity_resilience::{Criticality, Observed, Refusal, limit, performance};
 use probity_types::SystemClock;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
@@ -27,14 +28,29 @@ async fn what_is_more_than_sensible_is_refused_before_it_is_work() {
         let _ = door.acquire().await;
         "done"
     });
-    let service = inbound.wrap(Routes::from(work));
+    let service = inbound.wrap(Routes::from(work), None);
     let call = || {
         // A path that needs no caller.
         let request = http::Request::builder().uri("/grpc.health.v1.Health/Check").body(Body::empty());
         tokio::spawn(service.clone().oneshot(request.unwrap()))
     };
-    let busy: Vec<_> = (0..9).map(|_| call()).collect();
-    let _ = entered.acquire_many(9).await.unwrap();
+    let as_important = |level: Criticality| {
+        let request = http::Request::builder().uri("/grpc.health.v1.Health/Check");
+        let request = request.header(CRITICALITY_HEADER, level.name()).body(Body::empty());
+        tokio::spawn(service.clone().oneshot(request.unwrap()))
+    };
+    let shed = async |level: Criticality| {
+        let answer = as_important(level).await.unwrap().unwrap();
+        matches!(Refusal::of(&answer), Some(Refusal::Shed { .. }))
+    };
+    let mut busy: Vec<_> = (0..6).map(|_| call()).collect();
+    let _ = entered.acquire_many(6).await.unwrap();
+    assert!(shed(Criticality::Sheddable).await, "6 of 10, and what can wait has no more");
+    busy.push(as_important(Criticality::SheddablePlus));
+    let _ = entered.acquire().await.unwrap();
+    assert!(shed(Criticality::SheddablePlus).await, "7 of 10, and steps have no more");
+    busy.extend([call(), call()]);
+    let _ = entered.acquire_many(2).await.unwrap();
     let refused = call().await.unwrap().unwrap();
     assert!(matches!(Refusal::of(&refused), Some(Refusal::Shed { .. })), "{:?}", Refusal::of(&refused));
     open.add_permits(100);
@@ -51,7 +67,7 @@ async fn a_refusal_before_the_handler_is_like_any_other_on_both_doors() {
     let performance = Performance::new(performance::Config::default(), Observed::default()).unwrap();
     let metrics = RpcMetrics::server(&registry, std::iter::empty()).unwrap();
     let inbound = Inbound::new("gateway", None, metrics, &server, Shutdown::default(), (performance, None));
-    let door = inbound.wrap(Routes::from(axum::Router::new()));
+    let door = inbound.wrap(Routes::from(axum::Router::new()), None);
     let call = async |kind: &str, id: &str| {
         let request =
             http::Request::builder().uri("/v1/cases").header("content-type", kind).header(REQUEST_ID, id);

@@ -13,7 +13,7 @@ use prometheus::Registry;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::body::Body;
@@ -64,6 +64,10 @@ struct Server {
 
 /// Intake, as far as its health service.
 async fn serve(tls: Tls) -> Server {
+    serve_with(tls, ServerConfig::default()).await
+}
+
+async fn serve_with(tls: Tls, config: ServerConfig) -> Server {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -72,7 +76,7 @@ async fn serve(tls: Tls) -> Server {
     let metrics = TlsMetrics::register(&registry).unwrap();
     let secure = Secure::new(tls, "intake", metrics.clone());
     let service = boxed("intake", Routes::new(health).prepare());
-    tokio::spawn(listener::serve(listener, ServerConfig::default(), service, Some(secure), stop.clone()));
+    tokio::spawn(listener::serve(listener, config, service, Some(secure), stop.clone()));
     Server { addr, metrics, registry, stop }
 }
 
@@ -88,6 +92,41 @@ fn client(server: &Server, caller: &'static str, tls: Option<Tls>) -> BoxGrpcSer
 async fn asks(client: &BoxGrpcService) -> Result<(), tonic::Status> {
     let asked = HealthClient::new(client.clone()).check(HealthCheckRequest::default()).await;
     asked.map(|answer| assert_eq!(answer.into_inner().status, 1))
+}
+
+/// Passes connections on to a server and counts them.
+async fn counted(to: SocketAddr) -> (SocketAddr, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (addr, count) = (listener.local_addr().unwrap(), Arc::new(AtomicU32::new(0)));
+    let counting = count.clone();
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            counting.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut to = TcpStream::connect(to).await.unwrap();
+                // Either side may end it.
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+            });
+        }
+    });
+    (addr, count)
+}
+
+#[tokio::test]
+async fn a_connection_of_age_is_replaced_without_a_failed_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ServerConfig { max_connection_age_ms: 50, ..ServerConfig::default() };
+    let server = serve_with(development(dir.path(), "intake"), config).await;
+    let (addr, connections) = counted(server.addr).await;
+    let through = Server { addr, ..server };
+    let client = client(&through, "gateway", Some(development(dir.path(), "gateway")));
+    let calls = async {
+        while connections.load(Ordering::SeqCst) < 4 {
+            asks(&client).await.unwrap();
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), calls).await.expect("connections are replaced");
+    through.stop.cancel();
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::{Decision, starter};
+use probity_runtime::CacheMetrics;
 use probity_types::{ManualClock, Micros};
 use prometheus::Registry;
 
@@ -55,7 +56,7 @@ struct Bench {
 
 fn bench(config: Config) -> Bench {
     let (registry, clock) = (Registry::new(), Arc::new(ManualClock::at(Micros(0))));
-    let metrics = Metrics::new(&registry).unwrap();
+    let metrics = Metrics::new(&registry, CacheMetrics::register(&registry).unwrap()).unwrap();
     Bench { evaluator: Evaluator::new(config, clock.clone(), metrics), clock, registry }
 }
 

@@ -81,9 +81,11 @@ async fn policies_are_added_and_found() {
         assert_eq!(publish("b", draft("x", "one"), None).await.unwrap(), 1);
 
         let newest: Vec<_> =
-            store.newest("a").await.unwrap().into_iter().map(|(n, v)| format!("{n}@{v}")).collect();
+            store.newest("a").await.unwrap().into_iter().map(|policy| policy.label()).collect();
         assert_eq!(newest, ["x@2", "y@5"]);
         let name: PolicyName = "x".parse().unwrap();
+        assert_eq!(store.source("a", &name, 1).await.unwrap().as_deref(), Some("one"));
+        assert_eq!(store.source("b", &name, 2).await.unwrap(), None);
         let found = store.policy("a", &name, None).await.unwrap().unwrap();
         assert_eq!((found.version, &*found.source, found.publish_time), (2, "two", Some(Micros(5))));
         assert_eq!(found.kinds, [CaseKind::Tender, CaseKind::Report]);
@@ -117,8 +119,8 @@ async fn evaluations_are_kept_once_and_paged() {
         assert!(page(Some(second[0].id)).await.is_empty());
         assert_eq!(outbox::backlog(&db).await.unwrap(), 4);
 
-        assert_eq!(store.forget_keys(Micros(9)).await.unwrap(), 0);
-        assert_eq!(store.forget_keys(Micros(10)).await.unwrap(), 1);
+        assert_eq!(probity_storage::idempotency::purge(&db, Micros(9)).await.unwrap(), 0);
+        assert_eq!(probity_storage::idempotency::purge(&db, Micros(10)).await.unwrap(), 1);
         assert_eq!(keep("a", record(case, b"6"), scope("k", 1)).await, b"6");
     })
     .await;

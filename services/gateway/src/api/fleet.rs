@@ -20,6 +20,7 @@ use probity_proto::monitoring::{
     ListCircuitBreakersRequest, ListCircuitBreakersResponse, Liveness, Metrics, OpenCircuitBreakerRequest,
     Performance, Readiness, ResetCircuitBreakerRequest, ServiceHealth, Unreachable,
 };
+use probity_resilience::Criticality;
 use probity_runtime::call::Caller;
 use probity_runtime::edges::edges;
 use probity_runtime::faults::Faults;
@@ -77,7 +78,8 @@ impl Fleet {
         message: M,
         call: fn(BoxGrpcService, Request<M>) -> Answer<R>,
     ) -> Result<Asked<R>, Status> {
-        let caller = Caller::new(ctx.clone(), self.minter.mint(ctx).map_err(status)?);
+        let caller = Caller::new(ctx.clone(), self.minter.mint(ctx).map_err(status)?)
+            .matters(Criticality::CriticalPlus);
         let peers = self.peers.iter().filter(|(name, _)| wanted(name));
         let asked = peers.map(|(name, peer)| {
             let mut request = caller.request(message.clone());

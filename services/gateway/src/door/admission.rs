@@ -7,10 +7,12 @@ use crate::domain::principal::Principal;
 use crate::error::Error;
 use http::{HeaderMap, HeaderValue};
 use probity_proto::access;
+use probity_resilience::Criticality;
 use probity_resilience::deadline::{GRPC_TIMEOUT, format_timeout};
+use probity_resilience::limit::CRITICALITY_HEADER;
 use probity_runtime::denials::Denial;
 use probity_runtime::{CALLER_HEADER, IDEMPOTENCY_KEY, REQUEST_ID};
-use probity_types::{Ctx, Fault, Roles};
+use probity_types::{Ctx, Fault, Role, Roles};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +54,13 @@ impl Gates {
     fn of(&self, path: &str) -> &Gate {
         self.0.get(path).unwrap_or(&Gate::Closed)
     }
+}
+
+/// Anybody may say that a call can wait; that it must get through when others do not is
+/// for those to say who are called when nothing works.
+fn most_important(roles: &Roles) -> Criticality {
+    let operates = roles.any_of(&[Role::Operator]);
+    if operates { Criticality::CriticalPlus } else { Criticality::Critical }
 }
 
 impl Door {
@@ -120,6 +129,10 @@ impl Door {
         put(CALLER_HEADER, &self.minter.mint(&admitted.ctx)?)?;
         put(REQUEST_ID, &arrival.request_id)?;
         put(GRPC_TIMEOUT, &format_timeout(timeout))?;
+        let important = arrival.criticality.min(most_important(&admitted.ctx.roles));
+        if important != Criticality::default() {
+            headers.insert(CRITICALITY_HEADER, HeaderValue::from_static(important.name()));
+        }
         if let Some(key) = &arrival.idempotency_key {
             headers.insert(IDEMPOTENCY_KEY, key.clone());
         }

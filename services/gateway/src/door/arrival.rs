@@ -7,6 +7,7 @@ use crate::domain::rates::Standing;
 use crate::error::Error;
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use probity_resilience::Criticality;
 use probity_resilience::deadline::{GRPC_TIMEOUT, parse_timeout};
 use probity_runtime::{IDEMPOTENCY_KEY, REQUEST_ID, RemoteAddr};
 use probity_telemetry::TraceContext;
@@ -35,6 +36,8 @@ pub(super) struct Arrival {
     pub(super) timeout: Option<Duration>,
     /// The idempotency key.
     pub(super) idempotency_key: Option<HeaderValue>,
+    /// How important the caller says it is.
+    pub(super) criticality: Criticality,
     /// How the nearest of its limits stands.
     pub(super) standing: Option<Standing>,
     /// The RPC once it is known; a fixed word until then.
@@ -56,6 +59,7 @@ impl Arrival {
             address: address.unwrap_or_default(),
             timeout: None,
             idempotency_key: None,
+            criticality: Criticality::default(),
             standing: None,
             route: "none".to_owned(),
         };
@@ -78,6 +82,7 @@ impl Arrival {
         }
         self.timeout = timeout(headers)?;
         self.idempotency_key = key(headers)?;
+        self.criticality = Criticality::of(headers);
         Ok(())
     }
 

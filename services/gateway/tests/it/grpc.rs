@@ -65,6 +65,27 @@ async fn forged_metadata_stays_outside() {
     assert!(seen.headers.get("x-custom").is_none() && seen.headers.get("authorization").is_none());
 }
 
+/// Anybody may say that a call can wait; that it must get through, only who operates.
+#[tokio::test]
+async fn how_important_a_call_is_goes_inside() {
+    let world = World::new().await;
+    let officer = world.token("users/olga", &["officer"]).await;
+    let operator = world.token("users/otto", &["officer", "operator"]).await;
+    let check = async |token: &str, said: &str, expect: Option<&str>| {
+        let mut request = bearing(token, get("cases/c1"));
+        request.metadata_mut().insert("x-criticality", said.parse().unwrap());
+        CaseServiceClient::new(world.channel().await).get_case(request).await.unwrap();
+        let seen = world.peers.last();
+        let seen = seen.headers.get("x-criticality").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(seen.as_deref(), expect, "{said}");
+    };
+    check(&officer, "sheddable", Some("sheddable")).await;
+    check(&officer, "sheddable_plus", Some("sheddable_plus")).await;
+    check(&officer, "critical_plus", None).await;
+    check(&operator, "critical_plus", Some("critical_plus")).await;
+    check(&operator, "very", None).await;
+}
+
 #[tokio::test]
 async fn unknown_methods_are_unimplemented() {
     let world = World::new().await;

@@ -7,6 +7,7 @@ use crate::definitions::Definitions;
 use crate::error::Error;
 use crate::lane::{Answer, Handle, Message, Start};
 use crate::store::{CaseFilter, Store, View};
+use crate::views::Views;
 use probity_engine::{Disposition, Event, Opening, What};
 use probity_proto::orchestrator::case_service_server::CaseService;
 use probity_proto::orchestrator::{
@@ -28,14 +29,21 @@ use tracing::Instrument as _;
 /// The handlers.
 pub(crate) struct Cases {
     store: Store,
+    views: Views,
     lane: Handle,
     definitions: Definitions,
     forward: Forward,
 }
 
 impl Cases {
-    pub(crate) const fn new(store: Store, lane: Handle, definitions: Definitions, forward: Forward) -> Self {
-        Self { store, lane, definitions, forward }
+    pub(crate) const fn new(
+        store: Store,
+        views: Views,
+        lane: Handle,
+        definitions: Definitions,
+        forward: Forward,
+    ) -> Self {
+        Self { store, views, lane, definitions, forward }
     }
 
     async fn open(&self, ctx: &Ctx, key: Option<String>, request: OpenCaseRequest) -> Result<Case, Error> {
@@ -123,7 +131,7 @@ impl Cases {
 
     async fn get(&self, ctx: &Ctx, name: &str) -> Result<Case, Error> {
         let id = convert::case_id("name", name)?;
-        visible(ctx, self.store.case(&ctx.tenant, id).await?)
+        visible(ctx, self.views.case(&ctx.tenant, id).await?)
     }
 
     async fn list(&self, ctx: &Ctx, request: &ListCasesRequest) -> Result<ListCasesResponse, Error> {

@@ -79,6 +79,14 @@ impl Deed {
 }
 
 impl DeadLetters {
+    /// Many letters are many commits, so their answer cannot be stored with them; yet
+    /// who asks again must not hear that nothing was left to do.
+    pub(crate) const MANY: &'static [&'static str] = &[
+        "/probity.orchestrator.v1.DeadLetterService/BatchRequeueDeadLetters",
+        "/probity.orchestrator.v1.DeadLetterService/BatchDiscardDeadLetters",
+        "/probity.orchestrator.v1.DeadLetterService/ClearDiscarded",
+    ];
+
     pub(crate) const fn new(
         store: Store,
         lane: Handle,

@@ -12,6 +12,7 @@ use crate::definitions::Definitions;
 use crate::error::Error;
 use crate::lane::Handle;
 use crate::store::{Store, View};
+use crate::views::Views;
 use probity_proto::orchestrator::execution_service_server::ExecutionService;
 use probity_proto::orchestrator::*;
 use probity_runtime::{Call, status};
@@ -25,6 +26,7 @@ use tracing::Instrument as _;
 /// The handlers.
 pub(crate) struct Executions {
     store: Store,
+    views: Views,
     lane: Handle,
     definitions: Definitions,
     clock: Arc<dyn Clock>,
@@ -35,24 +37,25 @@ pub(crate) struct Executions {
 impl Executions {
     pub(crate) const fn new(
         store: Store,
+        views: Views,
         lane: Handle,
         definitions: Definitions,
         clock: Arc<dyn Clock>,
         forward: Forward,
         blobs: Blobs,
     ) -> Self {
-        Self { store, lane, definitions, clock, forward, blobs }
+        Self { store, views, lane, definitions, clock, forward, blobs }
     }
 
     /// The execution without its steps.
     async fn shown(&self, ctx: &Ctx, id: ExecutionId) -> Result<Execution, Error> {
-        self.store.view(&ctx.tenant, id).await.map(|view| convert::listed(id, view))
+        self.views.view(&ctx.tenant, id).await.map(|view| convert::listed(id, view))
     }
 
     /// Checks that the caller may see it: those who only submit see their own.
     pub(super) async fn seen(&self, ctx: &Ctx, field: &str, name: &str) -> Result<ExecutionId, Error> {
         let id = convert::execution_id(field, name)?;
-        let owner = match self.store.view(&ctx.tenant, id).await? {
+        let owner = match self.views.view(&ctx.tenant, id).await? {
             View::Case(case) => case.owner,
             View::Plain(execution) => execution.owner,
         };

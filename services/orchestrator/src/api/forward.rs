@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use probity_proto::orchestrator::worker_service_client::WorkerServiceClient;
 use probity_proto::orchestrator::{WorkRequest, WorkResponse};
 use probity_proto::{BoxGrpcService, RawCodec};
-use probity_resilience::Deadline;
+use probity_resilience::{Criticality, Deadline};
 use probity_runtime::{Call, Caller, Dialer, Minter, status};
 use probity_types::Ctx;
 use probity_types::id::ExecutionId;
@@ -161,6 +161,7 @@ impl Forward {
     fn request<Q: Message>(&self, request: &Request<Q>) -> Result<Request<Bytes>, Status> {
         let ctx = request.ctx()?.clone();
         let mut caller = Caller::new(ctx.clone(), self.0.minter.mint(&ctx).map_err(status)?);
+        caller = caller.matters(Criticality::of(request.metadata().as_ref()));
         if let Some(deadline) = request.extensions().get::<Deadline>() {
             caller = caller.by(*deadline);
         }

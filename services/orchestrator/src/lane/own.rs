@@ -30,6 +30,7 @@ impl Lane {
 
     /// Begins a log and takes what shards there are for it.
     pub(super) async fn begin(&mut self) -> Result<(), Error> {
+        self.parts.views.disown();
         self.live.clear();
         self.timers.clear();
         self.inner.clear();
@@ -79,6 +80,7 @@ impl Lane {
             probity_failpoint::hit("own.claimed");
             self.read_back(&claimed).await?;
         }
+        self.parts.views.own(log, &self.shards);
         self.parts.metrics.shards.set(i64::try_from(self.shards.len()).unwrap_or(0));
         self.handle.surveyed(store.survey().await?);
         Ok(())
@@ -113,6 +115,7 @@ impl Lane {
     fn forget_shards(&mut self, shards: &[u8]) {
         let gone = |id: &ExecutionId| shards.contains(&shard_of(*id));
         self.shards.retain(|shard| !shards.contains(shard));
+        self.parts.views.own(self.place.log, &self.shards);
         let ids: Vec<ExecutionId> = self.live.keys().filter(|id| gone(id)).copied().collect();
         for id in ids {
             self.live.remove(&id);

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::sabotage::{self, Damage};
 use crate::store::{Batch, Opened};
-use crate::tasks;
+use crate::{tasks, views};
 use futures::FutureExt as _;
 use probity_engine::{Command, What};
 use probity_types::id::ExecutionId;
@@ -22,6 +22,7 @@ const EARLY: Duration = Duration::from_millis(50);
 impl Lane {
     pub(super) fn commit(&mut self, mut work: Work) -> Committing {
         let batch: Arc<Batch> = Arc::new(work.batch(&mut self.live));
+        work.writing = Some((batch.clone(), self.parts.views.writing(&batch.rows)));
         let (store, place) = (self.parts.store.clone(), self.place);
         if sabotage::does(Damage::AckBeforeCommit) {
             work.answer_early();
@@ -40,19 +41,28 @@ impl Lane {
     /// A batch is stored, or lost. `next` is the one being made meanwhile.
     pub(super) fn settle(
         &mut self,
-        work: Work,
+        mut work: Work,
         outcome: Result<Vec<Opened>, Error>,
         next: &Work,
     ) -> Result<(), Error> {
+        let written = work.writing.take();
         let opened = match outcome {
             Ok(opened) => opened,
             Err(error) => {
                 self.parts.metrics.fenced.inc_by(u64::from(matches!(error, Error::Fenced)));
+                self.parts.views.disown();
                 work.fail(&error.to_string());
                 return Err(error);
             }
         };
         probity_failpoint::hit("lane.after_commit");
+        // Before anybody is told.
+        if let Some((batch, writing)) = written {
+            let known =
+                batch.opens.iter().zip(&opened).filter(|(_, outcome)| !matches!(outcome, Opened::New));
+            let left_out = known.map(|(opening, _)| opening.execution);
+            views::written(writing, &batch.rows, &left_out.collect());
+        }
         let Settled { turns, commands, left_out, changed, visited } =
             work.settle(opened, &self.parts.metrics);
         probity_failpoint::hit("lane.answered");

@@ -6,6 +6,7 @@ use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::store::{Batch, Opened, Opening, View};
+use crate::views::Writing;
 use probity_engine::{Command, Fact, Refusal};
 use probity_storage::idempotency::Scope;
 use probity_types::id::ExecutionId;
@@ -31,6 +32,8 @@ pub(super) struct Work {
     /// What callers are told, as it was when the batch was closed: memory may be
     /// ahead of it by the time it is stored.
     views: HashMap<ExecutionId, View>,
+    /// What the commit writes, and who reads it meanwhile.
+    pub(super) writing: Option<(Arc<Batch>, Writing)>,
 }
 
 /// What a committed batch leaves to do.

@@ -108,7 +108,7 @@ async fn open_all(tx: &mut Tx, batch: &Batch) -> Result<Vec<Opened>, Error> {
         return Ok(opened);
     }
     for (at, scope, execution) in keyed {
-        match idempotency::lookup(tx, scope).await {
+        match idempotency::answer_of(tx, scope).await {
             Ok(Some(id)) if id == execution.0.as_bytes() => {}
             known => {
                 tasks::unclaim(tx, &scope.tenant, batch.opens[at].execution).await?;

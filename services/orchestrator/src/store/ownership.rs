@@ -60,6 +60,13 @@ impl Store {
         self.db.write(move |tx| Box::pin(async move { renew(tx, log, until).await })).await
     }
 
+    /// Whether a log was not sealed at some moment after this question.
+    pub(crate) async fn is_open(&self, log: i64) -> Result<bool, probity_storage::Error> {
+        let sql = "SELECT sealed FROM logs WHERE log = $1";
+        let row = self.db.query_opt(sql, args![log]).await?;
+        row.map_or(Ok(false), |row| Ok(row.i64(0)? == 0))
+    }
+
     pub(crate) async fn survey(&self) -> Result<Survey, Error> {
         let sql = "SELECT log, owner, address, until_us, sealed FROM logs ORDER BY log";
         let logs = self.db.query(sql, args![]).await?;

@@ -81,11 +81,15 @@ impl View {
 
     /// Reads `kind, body` at a column.
     pub(crate) fn read(row: &Row, column: usize) -> Result<Self, Error> {
-        let (kind, body) = (row.i64(column)?, row.bytes(column + 1)?);
+        Self::decode(row.i64(column)?, &row.bytes(column + 1)?)
+    }
+
+    /// Reads a body of a kind.
+    pub(crate) fn decode(kind: i64, body: &[u8]) -> Result<Self, Error> {
         let decoded = if kind > 0 {
-            Case::decode(body.as_slice()).map(|case| Self::Case(Box::new(case)))
+            Case::decode(body).map(|case| Self::Case(Box::new(case)))
         } else {
-            Execution::decode(body.as_slice()).map(|execution| Self::Plain(Box::new(execution)))
+            Execution::decode(body).map(|execution| Self::Plain(Box::new(execution)))
         };
         decoded.map_err(|e| Error::Journal { case: "an execution".to_owned(), why: e.to_string() })
     }

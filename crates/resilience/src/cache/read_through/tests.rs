@@ -45,7 +45,7 @@ impl Source {
 
 /// Without early renewal, which has tests of its own.
 fn config() -> Config {
-    Config { renew_early: 0.0, ..Config::default() }
+    Config { renew_early: 0.0, ttl_jitter: 0.0, ..Config::default() }
 }
 
 fn cache() -> (Cache<String, String>, Source) {
@@ -189,7 +189,7 @@ async fn warm_values_need_no_source_and_win_over_older_loads() {
 
 #[tokio::test(start_paused = true)]
 async fn near_its_end_a_value_is_renewed_behind_the_readers() {
-    let eager = Config { renew_early: 10.0, ..Config::default() };
+    let eager = Config { renew_early: 10.0, ttl_jitter: 0.0, ..Config::default() };
     let cache = Cache::new("cases", eager, Observed::default()).unwrap();
     let source = Source::default();
     assert_eq!(source.read(&cache, "a").await, "a 1");
@@ -199,4 +199,96 @@ async fn near_its_end_a_value_is_renewed_behind_the_readers() {
     }
     sleep(Duration::from_millis(101)).await;
     assert_eq!((source.read(&cache, "a").await.as_str(), source.asked()), ("a 2", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_read_through_and_then_kept() {
+    let (cache, source) = cache();
+    assert_eq!(source.read(&cache, "a").await, "a 1");
+    let write = cache.write(vec!["a".into()]);
+    let loading = tokio::spawn({
+        let (cache, source) = (cache.clone(), source.clone());
+        async move { source.read(&cache, "a").await }
+    });
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(source.read(&cache, "a").await, "a 3", "nobody joins a load of another, older question");
+    assert_eq!(loading.await.unwrap(), "a 2");
+    write.done(|_| Some("written".into()));
+    assert_eq!((source.read(&cache, "a").await.as_str(), source.asked()), ("written", 3));
+    // Two at once: the first to end does not know what the other one will make of it.
+    let (one, two) = (cache.write(vec!["a".into()]), cache.write(vec!["a".into()]));
+    one.done(|_| Some("first".into()));
+    assert_eq!(source.read(&cache, "a").await, "a 4");
+    drop(two);
+    assert_eq!(source.read(&cache, "a").await, "a 5", "given up: the source knows");
+    assert_eq!((source.read(&cache, "a").await.as_str(), source.asked()), ("a 5", 5));
+    cache.write(vec!["b".into()]).done(|_| Some("unread".into()));
+    assert_eq!(source.read(&cache, "b").await, "b 6", "what nobody has read is not kept");
+}
+
+/// A load that began before a write and ends after it is kept by nobody.
+#[tokio::test(start_paused = true)]
+async fn a_slow_load_does_not_outlive_a_write() {
+    let (cache, source) = cache();
+    let loading = tokio::spawn({
+        let (cache, source) = (cache.clone(), source.clone());
+        async move { source.read(&cache, "a").await }
+    });
+    sleep(Duration::from_millis(50)).await;
+    cache.write(vec!["a".into()]).done(|_| None);
+    assert_eq!(loading.await.unwrap(), "a 1");
+    assert_eq!(source.read(&cache, "a").await, "a 2");
+    cache.clear();
+    assert_eq!(source.read(&cache, "a").await, "a 3");
+}
+
+/// Readers and a writer on several threads: what a reader gets is never older than the
+/// last change that was done when it asked.
+#[test]
+fn nobody_reads_what_was_before_a_change_that_is_done() {
+    const CHANGES: u64 = 2_000;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    let cache = Cache::<u64, String>::new("cases", config(), Observed::default()).unwrap();
+    // The truth, and how much of it was told to somebody.
+    let (truth, told) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (cache, truth, told) = (cache.clone(), truth.clone(), told.clone());
+            runtime.spawn(async move {
+                loop {
+                    let least = told.load(Ordering::SeqCst);
+                    let source = truth.clone();
+                    let load = || async move {
+                        let value = source.load(Ordering::SeqCst);
+                        tokio::task::yield_now().await;
+                        Ok(Some(value))
+                    };
+                    let read = *cache.get("a", load).await.unwrap().unwrap();
+                    assert!(read >= least, "{read} was read after {least} was told");
+                    // A reader who got it tells others, who must not get less then.
+                    told.fetch_max(read, Ordering::SeqCst);
+                    if read == CHANGES {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    runtime.block_on(async {
+        for value in 1..=CHANGES {
+            let write = cache.write(vec!["a".into()]);
+            truth.store(value, Ordering::SeqCst);
+            // Every third change is given up after all, as when its outcome is unknown.
+            if value % 3 != 0 {
+                write.done(|_| Some(value));
+            }
+            told.fetch_max(value, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+        for reader in readers {
+            reader.await.unwrap();
+        }
+    });
+    assert!(cache.snapshot().hits_total > 0);
 }
