@@ -154,17 +154,21 @@ impl Metrics {
 }
 
 fn wrong() -> Result<GaugeVec, prometheus::Error> {
-    let options = Opts::new(
-        "probity_findings_false_positive_ratio",
-        "Share of wrong flags among those of which people could tell, by rule, over all tenants.",
-    );
-    GaugeVec::new(options, &["rule"])
+    GaugeVec::new(
+        Opts::new(
+            "probity_findings_false_positive_ratio",
+            "Share of wrong flags among those of which people could tell, by rule, over all tenants.",
+        ),
+        &["rule"],
+    )
 }
 
 fn told() -> Result<IntGaugeVec, prometheus::Error> {
-    let options = Opts::new(
-        "probity_findings_dispositions",
-        "What people say of findings now, by rule and disposition, over all tenants.",
-    );
-    IntGaugeVec::new(options, &["rule", "disposition"])
+    IntGaugeVec::new(
+        Opts::new(
+            "probity_findings_dispositions",
+            "What people say of findings now, by rule and disposition, over all tenants.",
+        ),
+        &["rule", "disposition"],
+    )
 }

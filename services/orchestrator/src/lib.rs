@@ -112,15 +112,11 @@ impl Service for Orchestrator {
             clock: clock.clone(),
             metrics: metrics.clone(),
         };
-        let lane = Lane::new(&config, parts);
-        let handle = lane.handle();
-        relay_journal(setup, &store, &handle);
-        setup.spawn("lane", |stop| lane.run(stop));
-        look_after_queues(setup, &board, &store, &handle).await?;
+        let handle = run_lane(setup, &config, parts);
+        keep_tasks(setup, &board, &handle, &store).await?;
         setup.spawn("dead letters", |stop| letters.run(stop));
         let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
-        let running = runner.clone();
-        setup.spawn("schedules", |stop| running.run(stop));
+        let runner = run_schedules(setup, runner);
         let own = config.advertise.clone();
         let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
         let executions = Executions::new(
@@ -170,6 +166,32 @@ impl Service for Orchestrator {
     }
 }
 
+/// The way to documents, which are kept for good once executions name them.
+fn keep_blobs(setup: &mut Setup, store: &Store) -> Blobs {
+    let blobs = Blobs::new(setup, store.clone());
+    let keeping = blobs.clone();
+    setup.spawn("blobs", |stop| keeping.keep(stop));
+    blobs
+}
+
+/// Runs the lane, and hands what it commits to the audit log.
+fn run_lane(setup: &mut Setup, config: &Config, parts: Parts) -> Handle {
+    let store = parts.store.clone();
+    let lane = Lane::new(config, parts);
+    let handle = lane.handle();
+    let journal = JournalOutbox::new(store, handle.on_commit(), handle.recent());
+    setup.relay("journal", Arc::new(journal));
+    setup.spawn("lane", |stop| lane.run(stop));
+    handle
+}
+
+/// Runs the schedules.
+fn run_schedules(setup: &mut Setup, runner: Runner) -> Runner {
+    let running = runner.clone();
+    setup.spawn("schedules", |stop| running.run(stop));
+    runner
+}
+
 /// What is shown of executions, for those who read it.
 fn views(setup: &mut Setup, config: &Config, store: &Store) -> anyhow::Result<Views> {
     let kept = cache::Config {
@@ -183,42 +205,19 @@ fn views(setup: &mut Setup, config: &Config, store: &Store) -> anyhow::Result<Vi
     Ok(Views::new(store.clone(), known))
 }
 
-/// The way to documents, which are kept for good once executions name them.
-fn keep_blobs(setup: &mut Setup, store: &Store) -> Blobs {
-    let blobs = Blobs::new(setup, store.clone());
-    let keeping = blobs.clone();
-    setup.spawn("blobs", |stop| keeping.keep(stop));
-    blobs
-}
-
-/// Hands what the lane commits to the audit log.
-fn relay_journal(setup: &mut Setup, store: &Store, lane: &Handle) {
-    let journal = JournalOutbox::new(store.clone(), lane.on_commit(), lane.recent());
-    setup.relay("journal", Arc::new(journal));
-}
-
-/// Keeps the settings of queues and the leases of tasks.
-async fn look_after_queues(
-    setup: &mut Setup,
-    board: &Board,
-    store: &Store,
-    lane: &Handle,
-) -> anyhow::Result<()> {
+/// Keeps the settings of queues, the leases of workers, and the queue that replicas
+/// share, when there is one.
+async fn keep_tasks(setup: &mut Setup, board: &Board, lane: &Handle, store: &Store) -> anyhow::Result<()> {
     board.configure(store.queues().await?);
     let (settings, kept) = (board.clone(), store.clone());
     setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
     let (watched, answered) = (board.clone(), lane.clone());
     setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
-    share_tasks(setup, board, lane);
-    Ok(())
-}
-
-/// Keeps the queue that replicas share, when there is one.
-fn share_tasks(setup: &mut Setup, board: &Board, lane: &Handle) {
     if board.is_shared() {
         let (board, lane) = (board.clone(), lane.clone());
         setup.spawn("shared queue", |stop| tasks::keep_shared(board, lane, stop));
     }
+    Ok(())
 }
 
 /// The queue that replicas share, when there is one.

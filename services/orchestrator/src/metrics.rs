@@ -193,13 +193,16 @@ fn batch() -> prometheus::Result<Histogram> {
 
 /// From what is decided by itself within a second to what people take weeks for.
 fn resolution() -> prometheus::Result<HistogramVec> {
-    let options = HistogramOpts::new(
-        "orchestrator_case_resolution_seconds",
-        "How long cases took from their opening to their last state",
-    );
     let buckets =
         vec![0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0];
-    HistogramVec::new(options.buckets(buckets), &["kind", "state"])
+    HistogramVec::new(
+        HistogramOpts::new(
+            "orchestrator_case_resolution_seconds",
+            "How long cases took from their opening to their last state",
+        )
+        .buckets(buckets),
+        &["kind", "state"],
+    )
 }
 
 fn oldest_runnable() -> prometheus::Result<GaugeVec> {

@@ -11,17 +11,21 @@ pub(crate) struct OutboxMetrics {
 
 impl OutboxMetrics {
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let oldest = Opts::new(
-            "outbox_oldest_age_seconds",
-            "How long the oldest event has waited that the audit log does not have yet; 0 when it has all",
-        );
-        let waiting = Opts::new(
-            "outbox_waiting_events",
-            "Events that wait for the audit log, as seen at the last look; at most 500 are looked at",
-        );
         let metrics = Self {
-            oldest: GaugeVec::new(oldest, &["outbox"])?,
-            waiting: IntGaugeVec::new(waiting, &["outbox"])?,
+            oldest: GaugeVec::new(
+                Opts::new(
+                    "outbox_oldest_age_seconds",
+                    "How long the oldest event has waited that the audit log does not have yet; 0 when it has all",
+                ),
+                &["outbox"],
+            )?,
+            waiting: IntGaugeVec::new(
+                Opts::new(
+                    "outbox_waiting_events",
+                    "Events that wait for the audit log, as seen at the last look; at most 500 are looked at",
+                ),
+                &["outbox"],
+            )?,
         };
         registry.register(Box::new(metrics.oldest.clone()))?;
         registry.register(Box::new(metrics.waiting.clone()))?;
