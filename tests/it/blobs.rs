@@ -7,7 +7,6 @@ use probity_proto::orchestrator::{
     ExecutionStatus, GetExecutionRequest, RegisterDefinitionRequest, StepStatus,
 };
 use probity_testkit::eventually;
-use probity_tests::Embedded;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::oneshot;

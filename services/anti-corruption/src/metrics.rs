@@ -70,20 +70,8 @@ impl Metrics {
                 "What people said of findings, corrections among it, by rule, kind of case and disposition.",
                 &["rule", "kind", "disposition"],
             )?,
-            wrong: GaugeVec::new(
-                Opts::new(
-                    "probity_findings_false_positive_ratio",
-                    "Share of wrong flags among those of which people could tell, by rule, over all tenants.",
-                ),
-                &["rule"],
-            )?,
-            told: IntGaugeVec::new(
-                Opts::new(
-                    "probity_findings_dispositions",
-                    "What people say of findings now, by rule and disposition, over all tenants.",
-                ),
-                &["rule", "disposition"],
-            )?,
+            wrong: wrong()?,
+            told: told()?,
         };
         metrics.register(registry)?;
         Ok(metrics)
@@ -168,4 +156,24 @@ impl Metrics {
     pub(crate) fn import_refused(&self) {
         self.imports_refused.inc();
     }
+}
+
+fn wrong() -> Result<GaugeVec, prometheus::Error> {
+    GaugeVec::new(
+        Opts::new(
+            "probity_findings_false_positive_ratio",
+            "Share of wrong flags among those of which people could tell, by rule, over all tenants.",
+        ),
+        &["rule"],
+    )
+}
+
+fn told() -> Result<IntGaugeVec, prometheus::Error> {
+    IntGaugeVec::new(
+        Opts::new(
+            "probity_findings_dispositions",
+            "What people say of findings now, by rule and disposition, over all tenants.",
+        ),
+        &["rule", "disposition"],
+    )
 }

@@ -92,9 +92,7 @@ impl Service for Orchestrator {
         let clock = setup.clock();
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let gate = Gate::new(clock.clone());
-        let blobs = Blobs::new(setup, store.clone());
-        let keeping = blobs.clone();
-        setup.spawn("blobs", |stop| keeping.keep(stop));
+        let blobs = keep_blobs(setup, &store);
         let calls = Calls { blobs: blobs.clone(), gate: gate.clone(), metrics: metrics.clone() };
         let dispatcher = Dispatcher::new(setup, contracts.clone(), calls, &config);
         let board = Board::new(clock.clone(), metrics.clone(), shared_queue(&config)?);
@@ -114,17 +112,11 @@ impl Service for Orchestrator {
             clock: clock.clone(),
             metrics: metrics.clone(),
         };
-        let lane = Lane::new(&config, parts);
-        let handle = lane.handle();
-        let journal = JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent());
-        setup.relay("journal", Arc::new(journal));
-        setup.spawn("lane", |stop| lane.run(stop));
-        board.configure(store.queues().await?);
-        keep_tasks(setup, &board, &handle, &store);
+        let handle = run_lane(setup, &config, parts);
+        keep_tasks(setup, &board, &handle, &store).await?;
         setup.spawn("dead letters", |stop| letters.run(stop));
         let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
-        let running = runner.clone();
-        setup.spawn("schedules", |stop| running.run(stop));
+        let runner = run_schedules(setup, runner);
         let own = config.advertise.clone();
         let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
         let executions = Executions::new(
@@ -174,6 +166,32 @@ impl Service for Orchestrator {
     }
 }
 
+/// The way to documents, which are kept for good once executions name them.
+fn keep_blobs(setup: &mut Setup, store: &Store) -> Blobs {
+    let blobs = Blobs::new(setup, store.clone());
+    let keeping = blobs.clone();
+    setup.spawn("blobs", |stop| keeping.keep(stop));
+    blobs
+}
+
+/// Runs the lane, and hands what it commits to the audit log.
+fn run_lane(setup: &mut Setup, config: &Config, parts: Parts) -> Handle {
+    let store = parts.store.clone();
+    let lane = Lane::new(config, parts);
+    let handle = lane.handle();
+    let journal = JournalOutbox::new(store, handle.on_commit(), handle.recent());
+    setup.relay("journal", Arc::new(journal));
+    setup.spawn("lane", |stop| lane.run(stop));
+    handle
+}
+
+/// Runs the schedules.
+fn run_schedules(setup: &mut Setup, runner: Runner) -> Runner {
+    let running = runner.clone();
+    setup.spawn("schedules", |stop| running.run(stop));
+    runner
+}
+
 /// What is shown of executions, for those who read it.
 fn views(setup: &mut Setup, config: &Config, store: &Store) -> anyhow::Result<Views> {
     let kept = cache::Config {
@@ -189,7 +207,8 @@ fn views(setup: &mut Setup, config: &Config, store: &Store) -> anyhow::Result<Vi
 
 /// Keeps the settings of queues, the leases of workers, and the queue that replicas
 /// share, when there is one.
-fn keep_tasks(setup: &mut Setup, board: &Board, lane: &Handle, store: &Store) {
+async fn keep_tasks(setup: &mut Setup, board: &Board, lane: &Handle, store: &Store) -> anyhow::Result<()> {
+    board.configure(store.queues().await?);
     let (settings, kept) = (board.clone(), store.clone());
     setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
     let (watched, answered) = (board.clone(), lane.clone());
@@ -198,6 +217,7 @@ fn keep_tasks(setup: &mut Setup, board: &Board, lane: &Handle, store: &Store) {
         let (board, lane) = (board.clone(), lane.clone());
         setup.spawn("shared queue", |stop| tasks::keep_shared(board, lane, stop));
     }
+    Ok(())
 }
 
 /// The queue that replicas share, when there is one.

@@ -90,8 +90,6 @@ impl ScheduleMetrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let batch = HistogramOpts::new("orchestrator_commit_turns", "Turns that shared a commit")
-            .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
         let metrics = Self {
             opened: counters("orchestrator_cases_opened_total", "Cases opened", "kind")?,
             transitions: counters("orchestrator_case_transitions_total", "Transitions of cases", "to")?,
@@ -113,7 +111,7 @@ impl Metrics {
                 "for",
             )?,
             oldest_runnable: oldest_runnable()?,
-            batch: Histogram::with_opts(batch)?,
+            batch: batch()?,
             unreadable: IntCounter::new(
                 "orchestrator_unreadable_cases_total",
                 "Cases that could not be read back",
@@ -188,15 +186,23 @@ impl Metrics {
     }
 }
 
+fn batch() -> prometheus::Result<Histogram> {
+    let options = HistogramOpts::new("orchestrator_commit_turns", "Turns that shared a commit");
+    Histogram::with_opts(options.buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]))
+}
+
 /// From what is decided by itself within a second to what people take weeks for.
 fn resolution() -> prometheus::Result<HistogramVec> {
-    let options = HistogramOpts::new(
-        "orchestrator_case_resolution_seconds",
-        "How long cases took from their opening to their last state",
-    );
     let buckets =
         vec![0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0];
-    HistogramVec::new(options.buckets(buckets), &["kind", "state"])
+    HistogramVec::new(
+        HistogramOpts::new(
+            "orchestrator_case_resolution_seconds",
+            "How long cases took from their opening to their last state",
+        )
+        .buckets(buckets),
+        &["kind", "state"],
+    )
 }
 
 fn oldest_runnable() -> prometheus::Result<GaugeVec> {

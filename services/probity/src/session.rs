@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::failure::Failure;
 use anyhow::Context as _;
 use probity_proto::gateway::{RefreshSessionRequest, Session};
+use probity_types::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -144,7 +145,7 @@ async fn access(connect: &Connect) -> Result<Option<String>, Failure> {
 }
 
 fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
+    SystemClock.now().0.div_euclid(1_000_000)
 }
 
 #[cfg(test)]

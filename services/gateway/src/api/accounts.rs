@@ -39,7 +39,7 @@ impl AccountService for Accounts {
         let now = self.clock.now();
         let (made, changed, password_set) = (now, now, now);
         let account = Account { tenant, actor, roles, password, disabled, made, changed, password_set };
-        let event = self.event(&ctx, "account.created", &account.actor, facts(&account));
+        let event = self.event(&ctx, "account.created", &account.actor, &facts(&account));
         self.store.create(account.clone(), event).await.map_err(status)?;
         self.keeper.reload().await.map_err(status)?;
         Ok(Response::new(convert::account(&account)))
@@ -90,7 +90,7 @@ impl AccountService for Accounts {
             "roles": change.roles.as_ref().map(names),
             "disabled": change.disabled,
         });
-        self.change(&ctx, (tenant, actor), change, "account.changed", detail).await
+        self.change(&ctx, (tenant, actor), change, "account.changed", &detail).await
     }
 
     async fn set_password(
@@ -105,7 +105,7 @@ impl AccountService for Accounts {
         let password = Some(self.logins.hash(password).await.map_err(status)?);
         let detail = json!({"tenant": tenant});
         let change = Change { password, ..Change::default() };
-        self.change(&ctx, (tenant, actor), change, "account.password_set", detail).await
+        self.change(&ctx, (tenant, actor), change, "account.password_set", &detail).await
     }
 }
 
@@ -114,8 +114,8 @@ impl Accounts {
         convert::tenant(given, ctx, &self.home_tenant).map_err(status)
     }
 
-    fn event(&self, ctx: &Ctx, action: &str, actor: &str, detail: Value) -> AuditEvent {
-        AuditEvent::new(ctx, self.clock.now(), action, actor).with_detail(&detail)
+    fn event(&self, ctx: &Ctx, action: &str, actor: &str, detail: &Value) -> AuditEvent {
+        AuditEvent::new(ctx, self.clock.now(), action, actor).with_detail(detail)
     }
 
     async fn change(
@@ -124,7 +124,7 @@ impl Accounts {
         (tenant, actor): (String, String),
         change: Change,
         action: &str,
-        detail: Value,
+        detail: &Value,
     ) -> Result<Response<gateway::Account>, Status> {
         let event = self.event(ctx, action, &actor, detail);
         let account = self.store.change((tenant, actor), change, event).await.map_err(status)?;

@@ -129,9 +129,9 @@ impl Ring {
     /// The key that signs at a point in time.
     #[must_use]
     pub fn signer(&self, now: Micros) -> &TokenKey {
-        let good = self.links.iter().rev().filter(|link| !link.record.has_ended(now));
-        let signing = good.clone().find(|link| link.record.signs <= now);
-        signing.or_else(|| good.last()).map_or(&self.first, |link| &link.key)
+        let good = |link: &&Link| !link.record.has_ended(now);
+        let signing = self.links.iter().rev().filter(good).find(|link| link.record.signs <= now);
+        signing.or_else(|| self.links.iter().find(good)).map_or(&self.first, |link| &link.key)
     }
 
     /// The keys that verify at a point in time, newest first.
@@ -279,7 +279,7 @@ pub(crate) mod tests {
                     let ring = Ring::new(&file(), &records);
                     token = Some((ring.signer(now).issue(&grant(), now).unwrap().token, now));
                 }
-                if let Some(rotation) = rotate(&records, [at as u8; 32], now, Some(ANNOUNCE)) {
+                if let Some(rotation) = rotate(&records, [u8::try_from(at).unwrap(); 32], now, Some(ANNOUNCE)) {
                     store(&mut records, rotation);
                 }
             }

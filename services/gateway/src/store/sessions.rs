@@ -30,7 +30,7 @@ pub(crate) struct Session {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Advanced {
     /// The session goes on.
-    Next(Session, Account),
+    Next(Session, Box<Account>),
     /// The token was used before, too long ago for a lost answer. The session has
     /// been ended.
     Reused,
@@ -107,7 +107,7 @@ impl Store {
                         let values = args![tenant, id, session.generation, how.now, session.expires];
                         tx.execute(sql, values).await?;
                     }
-                    Ok(Advanced::Next(session, account))
+                    Ok(Advanced::Next(session, Box::new(account)))
                 })
             })
             .await

@@ -105,7 +105,10 @@ async fn a_refresh_token_serves_once() {
                 .unwrap()
         };
         let next = |generation: i64, expires: Micros| {
-            Advanced::Next(Session { generation, expires, ..begun.clone() }, account("t1", "users/a"))
+            Advanced::Next(
+                Session { generation, expires, ..begun.clone() },
+                Box::new(account("t1", "users/a")),
+            )
         };
         assert_eq!(advance("t2", 0, 1).await, Advanced::Over, "a session of another tenant");
         assert_eq!(advance("t1", 0, 1).await, next(1, at(601)));
