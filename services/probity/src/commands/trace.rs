@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::http::Api;
 use crate::output::{self, Output, plain, short};
 use crate::spans::{self, Span};
+use probity_types::{Clock as _, SystemClock};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -64,8 +65,9 @@ async fn fetch(jaeger: &Api, args: &SlowArgs) -> Result<Vec<Span>, Failure> {
 
 /// Now and so long ago, in microseconds since 1970.
 fn window(since: Duration) -> (String, String) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    (now.as_micros().to_string(), now.saturating_sub(since).as_micros().to_string())
+    let now = SystemClock.now().0;
+    let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    (now.to_string(), now.saturating_sub(since).max(0).to_string())
 }
 
 fn slowest(spans: &[Span], top: usize, out: Output) -> Result<(), Failure> {
