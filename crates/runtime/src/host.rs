@@ -207,7 +207,7 @@ impl Parts {
             once: None,
             tier: self.tier.clone(),
             caches: None,
-            outboxes: crate::relay::Gauges::new(&registry)?,
+            outboxes: crate::metrics::OutboxMetrics::new(&registry)?,
         };
         let service =
             S::build(settings.own, &mut setup).await.with_context(|| format!("{} cannot start", S::NAME))?;

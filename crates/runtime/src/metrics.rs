@@ -1,7 +1,9 @@
 //! What is measured of the calls a service makes, of its certificates and of its store.
 
+mod outbox;
 mod store;
 
+pub(crate) use outbox::OutboxMetrics;
 pub(crate) use store::StoreMetrics;
 
 use probity_resilience::breaker::{Change, State};

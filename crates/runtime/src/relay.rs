@@ -7,6 +7,7 @@
 
 use crate::call::Caller;
 use crate::identity::Minter;
+use crate::metrics::OutboxMetrics;
 use crate::status::fault_of;
 use futures::future::BoxFuture;
 use probity_proto::BoxGrpcService;
@@ -15,7 +16,6 @@ use probity_proto::audit::{AppendRequest, Entry};
 use probity_resilience::Criticality;
 use probity_storage::{Db, outbox};
 use probity_types::{AuditEvent, Clock, Fault};
-use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -73,34 +73,7 @@ pub(crate) struct Relay {
     pub(crate) clock: Arc<dyn Clock>,
     /// Which of the outboxes of the service.
     pub(crate) name: &'static str,
-    pub(crate) gauges: Gauges,
-}
-
-/// How far the relays of a service are behind, by what they relay.
-#[derive(Clone)]
-pub(crate) struct Gauges {
-    oldest: GaugeVec,
-    waiting: IntGaugeVec,
-}
-
-impl Gauges {
-    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let oldest = Opts::new(
-            "outbox_oldest_age_seconds",
-            "How long the oldest event has waited that the audit log does not have yet; 0 when it has all",
-        );
-        let waiting = Opts::new(
-            "outbox_waiting_events",
-            "Events that wait for the audit log, as seen at the last look; at most 500 are looked at",
-        );
-        let gauges = Self {
-            oldest: GaugeVec::new(oldest, &["outbox"])?,
-            waiting: IntGaugeVec::new(waiting, &["outbox"])?,
-        };
-        registry.register(Box::new(gauges.oldest.clone()))?;
-        registry.register(Box::new(gauges.waiting.clone()))?;
-        Ok(gauges)
-    }
+    pub(crate) gauges: OutboxMetrics,
 }
 
 impl Relay {
@@ -158,9 +131,7 @@ impl Relay {
     fn look_at(&self, batch: &[(i64, AuditEvent)]) {
         let oldest = batch.iter().map(|(_, event)| event.time).min();
         let age = oldest.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());
-        self.gauges.oldest.with_label_values(&[self.name]).set(age);
-        let waiting = i64::try_from(batch.len()).unwrap_or(i64::MAX);
-        self.gauges.waiting.with_label_values(&[self.name]).set(waiting);
+        self.gauges.seen(self.name, age, batch.len());
     }
 
     async fn send(&self, entries: Vec<Entry>) -> Result<(), Fault> {
@@ -231,7 +202,8 @@ mod tests {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(SystemClock));
         let minter = Arc::new(Minter::open(dir.path(), "intake", clock).unwrap());
         let audit = peers.client("intake", "audit-aggregator");
-        let gauges = Gauges::new(&Registry::new()).unwrap();
+        let registry = prometheus::Registry::new();
+        let gauges = OutboxMetrics::new(&registry).unwrap();
         let relay = Relay {
             service: "intake",
             outbox: Arc::new(One),
@@ -239,7 +211,7 @@ mod tests {
             minter,
             clock: Arc::new(SystemClock),
             name: "table",
-            gauges: gauges.clone(),
+            gauges,
         };
         let stop = CancellationToken::new();
         let running = tokio::spawn(relay.run(stop.clone()));
@@ -248,8 +220,13 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert!(begun.elapsed() < PATIENCE * 3, "{:?}", begun.elapsed());
-        assert_eq!(gauges.waiting.with_label_values(&["table"]).get(), 1);
-        assert!(gauges.oldest.with_label_values(&["table"]).get() > 0.0);
+        let seen = registry.gather();
+        let value = |name: &str| {
+            let of = seen.iter().find(|family| family.name() == name).expect(name);
+            of.get_metric()[0].get_gauge().get_value()
+        };
+        assert!(value("outbox_oldest_age_seconds") > 0.0);
+        assert!((value("outbox_waiting_events") - 1.0).abs() < f64::EPSILON);
         let stopped = tokio::time::Instant::now();
         stop.cancel();
         running.await.unwrap();

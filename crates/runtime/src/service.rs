@@ -93,7 +93,7 @@ pub struct Setup {
     pub(crate) relayed: bool,
     /// Methods whose answers are kept for calls that come again.
     pub(crate) once: Option<Once>,
-    pub(crate) outboxes: crate::relay::Gauges,
+    pub(crate) outboxes: crate::metrics::OutboxMetrics,
 }
 
 impl Setup {

@@ -70,20 +70,8 @@ impl Metrics {
                 "What people said of findings, corrections among it, by rule, kind of case and disposition.",
                 &["rule", "kind", "disposition"],
             )?,
-            wrong: GaugeVec::new(
-                Opts::new(
-                    "probity_findings_false_positive_ratio",
-                    "Share of wrong flags among those of which people could tell, by rule, over all tenants.",
-                ),
-                &["rule"],
-            )?,
-            told: IntGaugeVec::new(
-                Opts::new(
-                    "probity_findings_dispositions",
-                    "What people say of findings now, by rule and disposition, over all tenants.",
-                ),
-                &["rule", "disposition"],
-            )?,
+            wrong: wrong()?,
+            told: told()?,
         };
         registry.register(Box::new(metrics.disposed.clone()))?;
         registry.register(Box::new(metrics.wrong.clone()))?;
@@ -163,4 +151,20 @@ impl Metrics {
     pub(crate) fn import_refused(&self) {
         self.imports_refused.inc();
     }
+}
+
+fn wrong() -> Result<GaugeVec, prometheus::Error> {
+    let options = Opts::new(
+        "probity_findings_false_positive_ratio",
+        "Share of wrong flags among those of which people could tell, by rule, over all tenants.",
+    );
+    GaugeVec::new(options, &["rule"])
+}
+
+fn told() -> Result<IntGaugeVec, prometheus::Error> {
+    let options = Opts::new(
+        "probity_findings_dispositions",
+        "What people say of findings now, by rule and disposition, over all tenants.",
+    );
+    IntGaugeVec::new(options, &["rule", "disposition"])
 }

@@ -85,23 +85,19 @@ impl Service for Orchestrator {
 
     async fn build(config: Config, setup: &mut Setup) -> anyhow::Result<Self> {
         let store = Store::new(setup.database(store::MIGRATIONS).await?);
-        setup.keeps_answers_for(&store.db, Duration::from_hours(24 * u64::from(config.idempotency_days)));
-        setup.answers_once(&store.db, DeadLetters::MANY);
+        tell_of_records(setup, &config, &store);
         let metrics = Arc::new(Metrics::new(setup.registry())?);
         let contracts = Arc::new(Contracts::new());
         let clock = setup.clock();
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
         let gate = Gate::new(clock.clone());
-        let blobs = Blobs::new(setup, store.clone());
-        let keeping = blobs.clone();
-        setup.spawn("blobs", |stop| keeping.keep(stop));
+        let blobs = keep_blobs(setup, &store);
         let calls = Calls { blobs: blobs.clone(), gate: gate.clone(), metrics: metrics.clone() };
         let dispatcher = Dispatcher::new(setup, contracts.clone(), calls, &config);
         let board = Board::new(clock.clone(), metrics.clone(), shared_queue(&config)?);
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         let runnable = Runnable::new(clock.clone(), Duration::from_millis(config.degraded_after_ms));
         watch_over(setup, &runnable, &board, &gate, &metrics);
-        setup.shows_dead_letters(Arc::new(letters::Shown(store.clone())));
         let views = views(setup, &config, &store)?;
         let parts = Parts {
             store: store.clone(),
@@ -116,17 +112,13 @@ impl Service for Orchestrator {
         };
         let lane = Lane::new(&config, parts);
         let handle = lane.handle();
-        let journal = JournalOutbox::new(store.clone(), handle.on_commit(), handle.recent());
-        setup.relay("journal", Arc::new(journal));
+        relay_journal(setup, &store, &handle);
         setup.spawn("lane", |stop| lane.run(stop));
-        board.configure(store.queues().await?);
-        keep_tasks(setup, &board, &handle, &store);
+        look_after_queues(setup, &board, &store, &handle).await?;
         setup.spawn("dead letters", |stop| letters.run(stop));
         let runner = Runner::new(store.clone(), handle.clone(), definitions.clone(), clock.clone(), metrics);
-        let running = runner.clone();
-        setup.spawn("schedules", |stop| running.run(stop));
-        let own = config.advertise.clone();
-        let forward = Forward::new(handle.clone(), setup.dialer("orchestrator"), setup.minter(), own);
+        run_schedules(setup, &runner);
+        let forward = forward(setup, &config, &handle);
         let executions = Executions::new(
             store.clone(),
             views.clone(),
@@ -174,6 +166,24 @@ impl Service for Orchestrator {
     }
 }
 
+/// How long answers are kept, which calls are answered once, and who knows the dead
+/// letters.
+fn tell_of_records(setup: &mut Setup, config: &Config, store: &Store) {
+    setup.keeps_answers_for(&store.db, Duration::from_hours(24 * u64::from(config.idempotency_days)));
+    setup.answers_once(&store.db, DeadLetters::MANY);
+    setup.shows_dead_letters(Arc::new(letters::Shown(store.clone())));
+}
+
+/// The way to other replicas.
+fn forward(setup: &Setup, config: &Config, lane: &Handle) -> Forward {
+    Forward::new(lane.clone(), setup.dialer("orchestrator"), setup.minter(), config.advertise.clone())
+}
+
+fn run_schedules(setup: &mut Setup, runner: &Runner) {
+    let running = runner.clone();
+    setup.spawn("schedules", |stop| running.run(stop));
+}
+
 /// What is shown of executions, for those who read it.
 fn views(setup: &mut Setup, config: &Config, store: &Store) -> anyhow::Result<Views> {
     let kept = cache::Config {
@@ -187,13 +197,38 @@ fn views(setup: &mut Setup, config: &Config, store: &Store) -> anyhow::Result<Vi
     Ok(Views::new(store.clone(), known))
 }
 
-/// Keeps the settings of queues, the leases of workers, and the queue that replicas
-/// share, when there is one.
-fn keep_tasks(setup: &mut Setup, board: &Board, lane: &Handle, store: &Store) {
+/// The way to documents, which are kept for good once executions name them.
+fn keep_blobs(setup: &mut Setup, store: &Store) -> Blobs {
+    let blobs = Blobs::new(setup, store.clone());
+    let keeping = blobs.clone();
+    setup.spawn("blobs", |stop| keeping.keep(stop));
+    blobs
+}
+
+/// Hands what the lane commits to the audit log.
+fn relay_journal(setup: &mut Setup, store: &Store, lane: &Handle) {
+    let journal = JournalOutbox::new(store.clone(), lane.on_commit(), lane.recent());
+    setup.relay("journal", Arc::new(journal));
+}
+
+/// Keeps the settings of queues and the leases of tasks.
+async fn look_after_queues(
+    setup: &mut Setup,
+    board: &Board,
+    store: &Store,
+    lane: &Handle,
+) -> anyhow::Result<()> {
+    board.configure(store.queues().await?);
     let (settings, kept) = (board.clone(), store.clone());
     setup.spawn("queues", |stop| tasks::keep_settings(settings, kept, stop));
     let (watched, answered) = (board.clone(), lane.clone());
     setup.spawn("leases", |stop| tasks::watch_leases(watched, answered, stop));
+    share_tasks(setup, board, lane);
+    Ok(())
+}
+
+/// Keeps the queue that replicas share, when there is one.
+fn share_tasks(setup: &mut Setup, board: &Board, lane: &Handle) {
     if board.is_shared() {
         let (board, lane) = (board.clone(), lane.clone());
         setup.spawn("shared queue", |stop| tasks::keep_shared(board, lane, stop));

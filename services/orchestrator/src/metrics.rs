@@ -90,8 +90,6 @@ impl ScheduleMetrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let batch = HistogramOpts::new("orchestrator_commit_turns", "Turns that shared a commit")
-            .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
         let metrics = Self {
             opened: counters("orchestrator_cases_opened_total", "Cases opened", "kind")?,
             transitions: counters("orchestrator_case_transitions_total", "Transitions of cases", "to")?,
@@ -113,7 +111,7 @@ impl Metrics {
                 "for",
             )?,
             oldest_runnable: oldest_runnable()?,
-            batch: Histogram::with_opts(batch)?,
+            batch: batch()?,
             unreadable: IntCounter::new(
                 "orchestrator_unreadable_cases_total",
                 "Cases that could not be read back",
@@ -186,6 +184,11 @@ impl Metrics {
         registry.register(Box::new(self.resolution.clone()))?;
         registry.register(Box::new(self.batch.clone()))
     }
+}
+
+fn batch() -> prometheus::Result<Histogram> {
+    let options = HistogramOpts::new("orchestrator_commit_turns", "Turns that shared a commit");
+    Histogram::with_opts(options.buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]))
 }
 
 /// From what is decided by itself within a second to what people take weeks for.

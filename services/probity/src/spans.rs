@@ -2,6 +2,7 @@
 //! begin. Reads the JSON of Jaeger's query API; makes no calls.
 
 use serde_json::Value;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -206,7 +207,7 @@ pub fn causes(spans: &[Span], top: usize) -> Vec<Cause> {
             trace: trace.to_owned(),
         })
         .collect();
-    causes.sort_by(|a, b| b.count.cmp(&a.count));
+    causes.sort_by_key(|cause| Reverse(cause.count));
     causes.truncate(top);
     causes
 }
@@ -223,7 +224,7 @@ mod tests {
     use serde_json::json;
 
     /// A span: id, parent, service, operation, begin, duration, tags.
-    fn span(id: &str, parent: &str, service: &str, at: (u64, u64), tags: Value) -> Value {
+    fn span(id: &str, parent: &str, service: &str, at: (u64, u64), tags: &Value) -> Value {
         let references = if parent.is_empty() {
             json!([])
         } else {
@@ -241,9 +242,9 @@ mod tests {
     #[test]
     fn time_of_children_is_not_a_spans_own() {
         let check = |children: &[(u64, u64)], expect: u64| {
-            let mut spans = vec![span("a", "", "gateway", (100, 100), json!([]))];
+            let mut spans = vec![span("a", "", "gateway", (100, 100), &json!([]))];
             for (n, at) in children.iter().enumerate() {
-                spans.push(span(&format!("c{n}"), "a", "intake", *at, json!([])));
+                spans.push(span(&format!("c{n}"), "a", "intake", *at, &json!([])));
             }
             let own = read(&answer(&spans)).first().unwrap().own;
             assert_eq!(own, Duration::from_micros(expect), "{children:?}");
@@ -262,10 +263,10 @@ mod tests {
     fn a_failure_begins_where_no_child_failed() {
         let error = |code: i64| json!([{"key": "error", "value": true}, {"key": "rpc.grpc.status_code", "value": code}]);
         let spans = read(&answer(&[
-            span("a", "", "gateway", (0, 90), error(14)),
-            span("b", "a", "gateway", (5, 80), error(14)),
-            span("c", "b", "intake", (10, 60), error(13)),
-            span("d", "a", "intake", (10, 60), json!([{"key": "error", "value": false}])),
+            span("a", "", "gateway", (0, 90), &error(14)),
+            span("b", "a", "gateway", (5, 80), &error(14)),
+            span("c", "b", "intake", (10, 60), &error(13)),
+            span("d", "a", "intake", (10, 60), &json!([{"key": "error", "value": false}])),
         ]));
         let causes = causes(&spans, 10);
         assert_eq!(causes.len(), 1, "{causes:?}");

@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test]
     async fn a_page_shows_the_store_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(&DbConfig::sqlite(&dir.path().join("a.db")), "a", &[]).await.unwrap();
+        let db = Db::open(&DbConfig::sqlite(dir.path().join("a.db")), "a", &[]).await.unwrap();
         let registry = probity_telemetry::metrics::registry("intake").unwrap();
         StoreMetrics::register(&registry, db.clone()).unwrap();
         db.write(|_| Box::pin(async { Ok::<_, probity_storage::Error>(()) })).await.unwrap();

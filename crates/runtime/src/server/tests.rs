@@ -67,7 +67,7 @@ async fn a_refusal_before_the_handler_is_like_any_other_on_both_doors() {
     let performance = Performance::new(performance::Config::default(), Observed::default()).unwrap();
     let metrics = RpcMetrics::server(&registry, std::iter::empty()).unwrap();
     let inbound = Inbound::new("gateway", None, metrics, &server, Shutdown::default(), (performance, None));
-    let door = inbound.wrap(Routes::from(axum::Router::new()));
+    let door = inbound.wrap(Routes::from(axum::Router::new()), None);
     let call = async |kind: &str, id: &str| {
         let request =
             http::Request::builder().uri("/v1/cases").header("content-type", kind).header(REQUEST_ID, id);
