@@ -100,6 +100,13 @@ def ask(prometheus, path, **parameters):
 
 def load(platform, stop):
     """Opens cases of every kind, and knocks without a token, until it is told to stop."""
+    connection = ["--server", platform.gateway, "--token-file", platform.token]
+    command = lambda *arguments: subprocess.run([platform.binaries / "probity", *arguments, *connection], capture_output=True)
+    # What people say of findings, and what begins by the clock.
+    command("workflow", "register", processes.ROOT / "deploy/check/load-check.yaml")
+    command("schedule", "create", "check", "--definition", "load-check", "--timing", "@every 2s")
+    command("seed", "--decide")
+    dispose(platform)
     seed = 0
     while not stop.is_set():
         seed += 1
@@ -116,6 +123,23 @@ def load(platform, stop):
             except OSError:
                 pass
         shutil.rmtree(samples)
+
+
+def dispose(platform):
+    """Says of every second finding that it was wrong, of the others that they were right."""
+    headers = {"authorization": f"Bearer {platform.token.read_text().strip()}", "content-type": "application/json"}
+
+    def call(path, body=None):
+        data = json.dumps(body).encode() if body else None
+        with urllib.request.urlopen(urllib.request.Request(platform.gateway + path, data=data, headers=headers), timeout=30) as answer:
+            return json.load(answer)
+
+    said = 0
+    for case in call("/v1/cases?page_size=50")["cases"]:
+        for finding in call(f"/v1/{case['name']}/findings").get("findings", []):
+            said += 1
+            word = "DISPOSITION_FALSE_POSITIVE" if said % 2 else "DISPOSITION_CONFIRMED"
+            call(f"/v1/{finding['name']}:setDisposition", {"disposition": word, "note": "tried"})
 
 
 def numbers(result):
