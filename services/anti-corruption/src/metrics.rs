@@ -73,18 +73,23 @@ impl Metrics {
             wrong: wrong()?,
             told: told()?,
         };
-        registry.register(Box::new(metrics.disposed.clone()))?;
-        registry.register(Box::new(metrics.wrong.clone()))?;
-        registry.register(Box::new(metrics.told.clone()))?;
-        registry.register(Box::new(metrics.investigations.clone()))?;
-        registry.register(Box::new(metrics.findings.clone()))?;
-        registry.register(Box::new(metrics.items.clone()))?;
-        registry.register(Box::new(metrics.duration.clone()))?;
-        registry.register(Box::new(metrics.screened.clone()))?;
-        registry.register(Box::new(metrics.entries.clone()))?;
-        registry.register(Box::new(metrics.oldest.clone()))?;
-        registry.register(Box::new(metrics.imports_refused.clone()))?;
+        metrics.register(registry)?;
         Ok(metrics)
+    }
+
+    fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.disposed.clone()))?;
+        registry.register(Box::new(self.wrong.clone()))?;
+        registry.register(Box::new(self.told.clone()))?;
+        registry.register(Box::new(self.investigations.clone()))?;
+        registry.register(Box::new(self.findings.clone()))?;
+        registry.register(Box::new(self.items.clone()))?;
+        registry.register(Box::new(self.duration.clone()))?;
+        registry.register(Box::new(self.screened.clone()))?;
+        registry.register(Box::new(self.entries.clone()))?;
+        registry.register(Box::new(self.oldest.clone()))?;
+        registry.register(Box::new(self.imports_refused.clone()))?;
+        Ok(())
     }
 
     /// An investigation was stored.
