@@ -158,12 +158,15 @@ fn people_log_in_and_out(platform: &Platform) {
         .run(&["user", "add", "paul", "--roles", "auditor", "--generate"])
         .expect(0, &["shown this once"]);
     assert_eq!(made.out().trim().len(), 24, "the password alone is on standard output");
+    // Where no data/token is found.
+    let home = platform.dir.path().join("olga");
+    std::fs::create_dir(&home).unwrap();
     let as_olga = |args: &[&str]| {
         let mut command = platform.command(args);
         command
             .env_remove("PROBITY_TOKEN_FILE")
             .env("PROBITY_SESSION_FILE", platform.data("../sessions.json"));
-        Ran(command.current_dir(platform.dir.path()).output().unwrap())
+        Ran(command.current_dir(&home).output().unwrap())
     };
     let login = |file: &Path| as_olga(&["login", "olga", "--password-file", text(file)]);
     as_olga(&["case", "list"]).expect(2, &["probity login"]);
