@@ -134,7 +134,7 @@ impl Default for Config {
             max_calls_in_flight: 256,
             dead_letter_capacity: 100_000,
             dead_letter_retention_days: 30,
-            views_kept: 4_096,
+            views_kept: 1_024,
             idempotency_days: 90,
             degraded_after_ms: 60_000,
             redis: None,

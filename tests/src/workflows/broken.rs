@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// Who breaks.
-const PEER: &str = "spam-detection";
+const PEER: &str = "anti-corruption";
 /// Whose breaker must open.
-const BREAKER: &str = "orchestrator.spam-detection";
+const BREAKER: &str = "orchestrator.anti-corruption";
 /// How often an execution asks the peer.
 const PACE: Duration = Duration::from_millis(100);
 /// How long an answer is waited for once the peer is back.
@@ -21,8 +21,8 @@ const DEFINITION: &str = r#"
 name: asks
 steps:
   - id: classify
-    call: probity.spam.v1.SpamService/ClassifyContent
-    input: {content: "'aGVsbG8gdGhlcmU='", media_type: "'text/plain'"}
+    call: probity.anticorruption.v1.AntiCorruptionService/ScreenName
+    input: {name: "'Ivan Nadir'"}
     retry: {max_attempts: 1000, base: 200ms, cap: 2s}
 "#;
 
