@@ -73,14 +73,6 @@ pub struct Pass {
     pub(super) probe: bool,
 }
 
-impl Pass {
-    /// True when the call is a probe of a half-open breaker.
-    #[must_use]
-    pub const fn is_probe(self) -> bool {
-        self.probe
-    }
-}
-
 /// What a breaker says to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -171,23 +163,23 @@ impl Machine {
             Phase::Closed | Phase::ForcedClosed => (Asked::Pass(self.pass(false)), change),
             Phase::ForcedOpen => (Asked::Refused(self.config.open()), change),
             Phase::Open { until } => (Asked::Refused(until.saturating_duration_since(now)), change),
-            Phase::HalfOpen { .. } => self.ask_probe(now, change),
+            Phase::HalfOpen { running, successes, oldest } if running < self.config.max_probes => {
+                let oldest = if running == 0 { now } else { oldest };
+                self.phase = Phase::HalfOpen { running: running + 1, successes, oldest };
+                (Asked::Pass(self.pass(true)), change)
+            }
+            Phase::HalfOpen { oldest, .. } => self.wait_for_probe(oldest, now, change),
         }
     }
 
-    fn ask_probe(&mut self, now: Instant, change: Option<Change>) -> (Asked, Option<Change>) {
-        let pass = self.pass(true);
-        let Phase::HalfOpen { running, oldest, .. } = &mut self.phase else {
-            return (Asked::Pass(pass), change);
-        };
-        if *running < self.config.max_probes {
-            if *running == 0 {
-                *oldest = now;
-            }
-            *running += 1;
-            return (Asked::Pass(pass), change);
-        }
-        let lost = *oldest + self.config.open();
+    /// As many probes are under way as may be.
+    fn wait_for_probe(
+        &mut self,
+        oldest: Instant,
+        now: Instant,
+        change: Option<Change>,
+    ) -> (Asked, Option<Change>) {
+        let lost = oldest + self.config.open();
         if now < lost {
             // A probe may end at any moment, at the latest then.
             return (Asked::Refused(lost.saturating_duration_since(now).min(Duration::from_secs(1))), change);
