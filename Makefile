@@ -56,10 +56,10 @@ load: ## Executions at a fixed rate, 1,000 in flight, while a peer breaks: ackno
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
 
-soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row)
+soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row; PREVIOUS=v1.2.0 for row 27)
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) build --release -p probity-orchestrator --features trial --bin probity-orchestrator-trial
-	$(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
+	$(if $(PREVIOUS),PROBITY_PREVIOUS="$$(./scripts/earlier-release $(PREVIOUS))") $(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
 
 api-check: ## Schemathesis, all checks, against a platform of its own (ARGS=--max-examples=100)
 	$(CARGO) build --release -p probity-cli
