@@ -12,7 +12,7 @@ BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build 
 MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth load soak images deploy-check api-check deny prerequisites
+.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth bench-doors load soak images deploy-check api-check deny prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,7 @@ test: prerequisites ## Install what tests need, run every test, then every check
 	$(CARGO) build --workspace --bins
 	$(CARGO) build -p probity-orchestrator --features trial --bin probity-orchestrator-trial
 	$(CARGO) test --workspace
+	PROFILE=debug ./scripts/api-check --phases examples
 	$(CARGO) run --quiet -p xtask -- check
 
 check: ## Formatting, tidiness, layers, error pages, contracts, clippy
@@ -49,6 +50,10 @@ bench-queue: ## The task queue beside BullMQ and asynq, a backlog, timers that a
 bench-growth: ## Does an execution cost the same with a million stored? (ARGS="--store postgres --hold 10" also beside an open transaction)
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-growth" $(ARGS)
+
+bench-doors: ## Reads of 100 users, health checks, and calls beside 1,000 idle and 1,000 slow connections
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-doors" $(ARGS)
 
 bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
 
