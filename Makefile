@@ -12,7 +12,8 @@ BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build 
 MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth load soak images deploy-check api-check deny prerequisites
+.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth bench-doors load soak images deploy-check deploy-tools api-check deny prerequisites \
+	release-ready programs sbom chart changelog push-images sign verify-release release-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +26,7 @@ test: prerequisites ## Install what tests need, run every test, then every check
 	$(CARGO) build --workspace --bins
 	$(CARGO) build -p probity-orchestrator --features trial --bin probity-orchestrator-trial
 	$(CARGO) test --workspace
+	PROFILE=debug ./scripts/api-check --phases examples
 	$(CARGO) run --quiet -p xtask -- check
 
 check: ## Formatting, tidiness, layers, error pages, contracts, clippy
@@ -50,16 +52,20 @@ bench-growth: ## Does an execution cost the same with a million stored? (ARGS="-
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-growth" $(ARGS)
 
+bench-doors: ## Reads of 100 users, health checks, and calls beside 1,000 idle and 1,000 slow connections
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-doors" $(ARGS)
+
 bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
 
 load: ## Executions at a fixed rate, 1,000 in flight, while a peer breaks: acknowledgements, errors, memory
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
 
-soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row)
+soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row; PREVIOUS=v1.2.0 for row 27)
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) build --release -p probity-orchestrator --features trial --bin probity-orchestrator-trial
-	$(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
+	$(if $(PREVIOUS),PROBITY_PREVIOUS="$$(./scripts/earlier-release $(PREVIOUS))") $(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
 
 api-check: ## Schemathesis, all checks, against a platform of its own (ARGS=--max-examples=100)
 	$(CARGO) build --release -p probity-cli
@@ -72,6 +78,45 @@ images: ## An image for every service and one for the command line (needs docker
 
 deploy-check: ## Chart, mesh, alerts, dashboards, images; with KUBECONFIG and LOAD a whole cluster (ARGS="values alerts" for some)
 	deploy/check/run $(ARGS)
+
+deploy-tools: ## Install what deploy-check needs and this machine lacks, or say what to install
+	deploy/check/tools
+
+# A release, step by step; the files gather in ARTIFACTS. docs/deployment/release.md says what each is for.
+ARTIFACTS ?= $(CARGO_TARGET_DIR)/artifacts
+XTASK = $(CARGO) run --quiet -p xtask --
+
+release-ready: ## Do version, chart and changelog agree with the tag? (VERSION=v0.2.0, else the version of the sources)
+	$(XTASK) release $(VERSION) --check
+
+programs: ## The programs as they are released, packed
+	$(CARGO) build --locked --profile dist --workspace --bins
+	deploy/release/programs "$(CARGO_TARGET_DIR)/dist" "$(ARTIFACTS)"
+
+sbom: ## What each program and its image is made of, as CycloneDX 1.6
+	rm -rf "$(CARGO_TARGET_DIR)/roots"
+	deploy/docker/roots "$(CARGO_TARGET_DIR)/dist" "$(CARGO_TARGET_DIR)/roots"
+	$(XTASK) sbom --out "$(ARTIFACTS)" --roots "$(CARGO_TARGET_DIR)/roots"
+
+chart: ## The chart, packed
+	deploy/release/chart "$(ARTIFACTS)"
+
+changelog: ## What changed in this version (VERSION=Unreleased for what comes next)
+	@mkdir -p "$(ARTIFACTS)"
+	$(XTASK) release $(VERSION) > "$(ARTIFACTS)/changes.md"
+	@cat "$(ARTIFACTS)/changes.md"
+
+push-images: ## The images of `make images` into REGISTRY, and their digests into images.txt
+	deploy/release/push "$(REGISTRY)" "$(ARTIFACTS)"
+
+sign: ## Hashes of everything in ARTIFACTS, signed with the OpenSSH key RELEASE_KEY
+	deploy/release/sign "$(ARTIFACTS)" "$(RELEASE_KEY)"
+
+verify-release: ## Is everything in ARTIFACTS as a key of deploy/release/allowed_signers signed it?
+	deploy/release/verify "$(ARTIFACTS)"
+
+release-check: ## Make a release of the programs there are, sign it with a throwaway key, try forgeries
+	deploy/check/run release
 
 deny: ## Licences, banned crates, sources and advisories of every dependency (needs cargo-deny)
 	$(CARGO) deny check

@@ -2,7 +2,7 @@
 
 use crate::{
     Problem, bans, buf, check, coverage, deploy, errors, layers, links, metrics_doc, new_service, openapi,
-    site, tidy, tree,
+    release, sbom, site, tidy, tree,
 };
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -61,6 +61,16 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Writes what each program is made of, as CycloneDX.
+    Sbom(sbom::Options),
+    /// Prints what changed in a version, or says what keeps a tag from being released.
+    Release {
+        /// The version; that of the workspace when absent, `Unreleased` for what comes next.
+        version: Option<String>,
+        /// Only say whether version, chart and changelog agree.
+        #[arg(long)]
+        check: bool,
+    },
     /// Lines that the tests run, by crate and by role, and the least there must be.
     Coverage(coverage::Options),
     /// Makes a new service that compiles, with its contract, pages and edges.
@@ -96,6 +106,8 @@ fn dispatch(args: Args) -> Result<bool> {
         Command::MetricsDoc { check: false } => write_metrics(&root),
         Command::Deploy { check: true } => report(deploy::problems(&root)),
         Command::Deploy { check: false } => write_deploy(&root),
+        Command::Sbom(options) => sbom::run(&root, &options).map(|()| true),
+        Command::Release { version, check } => tell_release(&root, version, check),
         Command::Coverage(options) => coverage::run(&root, &options),
         Command::NewService(options) => new_service::run(&root, &options).map(|()| true),
     }
@@ -111,6 +123,15 @@ fn write_deploy(root: &Path) -> Result<bool> {
     let count = deploy::write(root)?;
     println!("deploy: {count} files");
     report(deploy::problems(root))
+}
+
+fn tell_release(root: &Path, version: Option<String>, check: bool) -> Result<bool> {
+    let version = version.map_or_else(|| release::version(root), Ok)?;
+    if check {
+        return report(release::problems(root, &version));
+    }
+    print!("{}", release::changes(root, version.strip_prefix('v').unwrap_or(&version))?);
+    Ok(true)
 }
 
 /// Prints problems; true when there is none.

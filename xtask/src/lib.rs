@@ -26,6 +26,8 @@ pub mod new_service;
 pub mod npm;
 pub mod openapi;
 pub mod problem;
+pub mod release;
+pub mod sbom;
 pub mod site;
 pub mod source;
 pub mod tidy;
