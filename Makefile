@@ -12,7 +12,7 @@ BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build 
 MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth load soak images deploy-check deploy-tools api-check deny prerequisites \
+.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth bench-doors load soak images deploy-check deploy-tools api-check deny prerequisites \
 	release-ready programs sbom chart changelog push-images sign verify-release release-check
 
 help: ## Show this list
@@ -26,6 +26,7 @@ test: prerequisites ## Install what tests need, run every test, then every check
 	$(CARGO) build --workspace --bins
 	$(CARGO) build -p probity-orchestrator --features trial --bin probity-orchestrator-trial
 	$(CARGO) test --workspace
+	PROFILE=debug ./scripts/api-check --phases examples
 	$(CARGO) run --quiet -p xtask -- check
 
 check: ## Formatting, tidiness, layers, error pages, contracts, clippy
@@ -51,16 +52,20 @@ bench-growth: ## Does an execution cost the same with a million stored? (ARGS="-
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-growth" $(ARGS)
 
+bench-doors: ## Reads of 100 users, health checks, and calls beside 1,000 idle and 1,000 slow connections
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-doors" $(ARGS)
+
 bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
 
 load: ## Executions at a fixed rate, 1,000 in flight, while a peer breaks: acknowledgements, errors, memory
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
 
-soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row)
+soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row; PREVIOUS=v1.2.0 for row 27)
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) build --release -p probity-orchestrator --features trial --bin probity-orchestrator-trial
-	$(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
+	$(if $(PREVIOUS),PROBITY_PREVIOUS="$$(./scripts/earlier-release $(PREVIOUS))") $(CARGO) run --release -q -p probity-tests --bin soak -- $(ARGS)
 
 api-check: ## Schemathesis, all checks, against a platform of its own (ARGS=--max-examples=100)
 	$(CARGO) build --release -p probity-cli

@@ -36,7 +36,7 @@ async fn platform(dir: &Path, definitions: &[&str]) -> (Embedded, Client, String
 }
 
 /// A worker until the sender is used or dropped.
-fn at_work(worker: Worker) -> (oneshot::Sender<()>, JoinHandle<()>) {
+pub(crate) fn at_work(worker: Worker) -> (oneshot::Sender<()>, JoinHandle<()>) {
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(async move {
         worker.run(async move { drop(stopped.await) }).await.expect("it was not refused");

@@ -3,11 +3,11 @@
 
 use crate::stand::Stand;
 use probity_tests::Embedded;
+use probity_tests::peers::cache;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 /// A read, a list, JSON sent, a change in part, a deletion, a file sent, nobody's
 /// token, a stream.
@@ -85,13 +85,50 @@ impl Language {
 
     /// What was wrong with a run.
     fn problem(&self, output: &Output) -> Option<String> {
-        let text = String::from_utf8_lossy(&output.stdout);
-        let refused = text.contains("urn:probity:error:");
-        let sound = output.status.success() && text.starts_with(self.begins) && !refused;
-        (!sound).then(|| {
-            format!("{} {text:.300} {:.600}", output.status, String::from_utf8_lossy(&output.stderr))
-        })
+        problem(self.begins, output)
     }
+}
+
+/// What was wrong with a run whose output should begin so.
+fn problem(begins: &str, output: &Output) -> Option<String> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let refused = text.contains("urn:probity:error:");
+    let sound = output.status.success() && text.starts_with(begins) && !refused;
+    (!sound)
+        .then(|| format!("{} {text:.300} {:.600}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// What the samples in Rust say they need. Nobody asks for TLS here.
+const RUST: &str = "[package]\nname = \"samples\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[workspace]\n\n\
+                    [dependencies]\nreqwest = { version = \"0.12\", default-features = false, features = [\"blocking\"] }\n";
+
+/// Builds the samples in Rust, all at once, in a folder of the cache; answers where
+/// the programs are. None, with the reason printed, when what they need cannot be had.
+///
+/// # Errors
+/// What the compiler says of them.
+fn built(sources: &[(&str, String)]) -> Result<Option<PathBuf>, String> {
+    let home = cache("samples-rust");
+    let programs = home.join("src/bin");
+    let _ = std::fs::remove_dir_all(&programs);
+    std::fs::create_dir_all(&programs).expect("the cache folder");
+    std::fs::write(home.join("Cargo.toml"), RUST).expect("a file");
+    for (name, source) in sources {
+        std::fs::write(programs.join(format!("{name}.rs")), source).expect("a file");
+    }
+    let cargo = |args: &[&str]| {
+        let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+        command.args(args).current_dir(&home).env("CARGO_TARGET_DIR", home.join("target"));
+        command.env_remove("RUSTFLAGS").env_remove("RUSTC_WORKSPACE_WRAPPER").output().expect("cargo")
+    };
+    let fetched = cargo(&["fetch", "--quiet"]);
+    if !fetched.status.success() {
+        println!("samples in Rust SKIPPED: {}", String::from_utf8_lossy(&fetched.stderr));
+        return Ok(None);
+    }
+    let output = cargo(&["build", "--quiet"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(Some(home.join("target/debug"))) } else { Err(said) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,26 +163,27 @@ async fn samples_of_every_shape_run_in_every_language() {
             );
         }
     }
+    let mut sources = Vec::new();
     for shape in SHAPES {
         let source = operations[shape]["x-codeSamples"][5]["source"].as_str().expect("a sample in Rust");
-        wrong.extend(unreadable(source).map(|why| format!("{shape} in Rust: {why}\n{source}\n")));
+        let source = stand.with_real_ids(shape, source).await;
+        let method = shape.rsplit('_').next().unwrap_or_default();
+        sources.push((shape, source.replace(&format!("{method}-1"), &format!("{method}-Rust"))));
+    }
+    match built(&sources) {
+        Err(said) => wrong.push(format!("the samples in Rust do not compile: {said}")),
+        Ok(None) => {}
+        Ok(Some(programs)) => {
+            for (shape, source) in &sources {
+                let mut command = Command::new(programs.join(shape));
+                command.env("PROBITY_URL", &at.0).env("PROBITY_TOKEN", &at.1);
+                let said = problem("200 OK", &command.output().expect("it runs"));
+                wrong.extend(said.map(|why| format!("{shape} in Rust: {why}\n{source}\n")));
+                *ran.entry("Rust").or_insert(0) += 1;
+            }
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    println!("samples that ran: {ran:?}; those in Rust are read by rustfmt");
+    println!("samples that ran: {ran:?}");
     platform.stop().await;
-}
-
-/// Why rustfmt cannot read a sample: what it needs to run is no part of this build.
-fn unreadable(source: &str) -> Option<String> {
-    let mut command = Command::new("rustfmt");
-    command.args(["--edition", "2024", "--check", "--config", "max_width=1000"]);
-    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let Ok(mut child) = spawned else {
-        println!("samples in Rust SKIPPED: there is no rustfmt");
-        return None;
-    };
-    child.stdin.take().expect("a pipe").write_all(source.as_bytes()).expect("written");
-    let output = child.wait_with_output().expect("it ends");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    text.contains("error").then_some(text)
 }

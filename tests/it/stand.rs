@@ -150,6 +150,16 @@ impl Stand {
         (case, last(&findings["findings"][0]["name"]))
     }
 
+    /// Waits until what happened to a case is in the audit log too.
+    async fn logged(&self, case: &str) {
+        let path = format!("/v1/cases/{case}/receipt");
+        eventually(Duration::from_secs(30), async || match self.get(&path) {
+            (200, _) => Ok(()),
+            (_, text) => Err(text),
+        })
+        .await;
+    }
+
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         self.shell(&format!("curl -sS \"$PROBITY_URL\"'{path}' -H \"Authorization: Bearer $PROBITY_TOKEN\""))
     }
@@ -183,6 +193,9 @@ impl Stand {
         let mut line = line.to_owned();
         if line.contains(CASE) || line.contains(FINDING) {
             let (case, finding) = self.case().await;
+            if operation.ends_with("GetReceipt") {
+                self.logged(&case).await;
+            }
             line = line.replace(CASE, &case).replace(FINDING, &finding);
         }
         if line.contains(EXECUTION) {

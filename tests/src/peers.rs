@@ -34,6 +34,29 @@ pub fn go(name: &str, files: &[(&str, &str)]) -> Result<PathBuf, String> {
     Ok(program)
 }
 
+/// Installs a Go program by its package and version, such as
+/// `example.org/tool/cmd/tool@v1.2.3`; answers the program. What is there already is
+/// taken.
+///
+/// # Errors
+/// Says what is missing: Go, or its module proxy.
+pub fn go_tool(package: &str) -> Result<PathBuf, String> {
+    let (path, version) = package.split_once('@').ok_or_else(|| format!("{package} has no version"))?;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let home = folder(&format!("{}-{version}", path.replace('/', "-")))?;
+    let program = home.join(name);
+    if !program.is_file() {
+        run(Command::new(go_program()).args(["install", package]).env("GOBIN", &home))?;
+    }
+    Ok(program)
+}
+
+/// Go, where it usually is when it is not in the path.
+fn go_program() -> &'static str {
+    let usual = "/usr/local/go/bin/go";
+    if Path::new(usual).is_file() { usual } else { "go" }
+}
+
 /// A folder of the cache, outside the repository, that is kept between runs. It may
 /// not be there yet.
 #[must_use]

@@ -58,7 +58,16 @@ impl Embedded {
 
     /// The same on a port, so that clients find it again.
     pub async fn start_at(dir: &Path, port: u16) -> Self {
-        let mut command = Command::new(binary("probity"));
+        Self::start_with(&binary("probity"), dir, port).await
+    }
+
+    /// The program of another build, on a free port.
+    pub async fn start_program(program: &Path, dir: &Path) -> Self {
+        Self::start_with(program, dir, 0).await
+    }
+
+    async fn start_with(program: &Path, dir: &Path, port: u16) -> Self {
+        let mut command = Command::new(program);
         command.args(["dev", "--port", &port.to_string(), "--no-samples", "--data"]).arg(dir);
         Self::of(Child::spawn(command), dir).await
     }

@@ -1,5 +1,5 @@
-//! Documents that executions refer to: whether they are there, before a value with a
-//! reference is taken; and, once it is stored, that they stay.
+//! Documents that executions refer to: whether they are there, before a case is opened
+//! or a value with a reference is taken; and, once it is stored, that they stay.
 //!
 //! A document that was uploaded for a result is temporary. What is asked here before
 //! a value is taken keeps it for a day more; the commit of the value also notes that
@@ -100,8 +100,23 @@ impl Blobs {
     pub(crate) async fn admit(&self, tenant: &str, field: &str, value: &Json) -> Result<(), Error> {
         self.check(tenant, value).await.map_err(|refused| match refused {
             Refused::Wrong(why) => invalid(field, why),
-            Refused::Away(fault) => Error::Away(format!("documents cannot be looked for: {fault}")),
+            Refused::Away(fault) => unknown(&fault),
         })
+    }
+
+    /// Keeps the documents of a case for good, unless one of them is not there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when one is not, [`Error::Away`] when nobody can tell.
+    pub(crate) async fn of_case(&self, tenant: &str, documents: &[String]) -> Result<(), Error> {
+        let there = self.hold(tenant, documents.to_vec(), true).await.map_err(|fault| unknown(&fault))?;
+        match documents.iter().position(|name| !there.contains_key(name)) {
+            None => Ok(()),
+            Some(at) => {
+                let why = format!("there is no {}: upload it first, in the same tenant", documents[at]);
+                Err(invalid(&format!("documents[{at}]"), why))
+            }
+        }
     }
 
     async fn check(&self, tenant: &str, value: &Json) -> Result<(), Refused> {
@@ -170,6 +185,11 @@ impl Blobs {
             }
         }
     }
+}
+
+/// Nobody can tell whether documents are there.
+fn unknown(fault: &Fault) -> Error {
+    Error::Away(format!("documents cannot be looked for: {fault}"))
 }
 
 fn fits(reference: &Reference, sizes: &BTreeMap<String, i64>) -> Result<(), String> {

@@ -3,6 +3,9 @@
 use probity_engine::{DefinitionError, Refusal};
 use probity_types::{Fault, FaultKind, Violation};
 
+/// The code of an execution that another replica has: nothing was written.
+pub(crate) const ELSEWHERE: &str = "ORC-0013";
+
 /// A failure of the orchestrator.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -122,9 +125,8 @@ impl From<Error> for Fault {
             }
             Error::Refused(_) => Self::new(FaultKind::WrongState, "ORC-0006", text),
             Error::Busy => Self::new(FaultKind::Overloaded, "ORC-0007", text),
-            Error::Away(_) | Error::Fenced | Error::Elsewhere(_) => {
-                Self::new(FaultKind::Unavailable, "ORC-0008", text)
-            }
+            Error::Away(_) | Error::Fenced => Self::new(FaultKind::Unavailable, "ORC-0008", text),
+            Error::Elsewhere(_) => Self::new(FaultKind::Unavailable, ELSEWHERE, text),
             Error::Journal { .. } => Self::new(FaultKind::Corrupt, "ORC-0009", text),
             Error::Store(error) => error.into(),
         }

@@ -91,10 +91,8 @@ impl Service for Orchestrator {
         let contracts = Arc::new(Contracts::new());
         let clock = setup.clock();
         let definitions = Definitions::open(store.clone(), contracts.clone(), clock.now()).await?;
-        let gate = Gate::new(clock.clone());
         let blobs = keep_blobs(setup, &store);
-        let calls = Calls { blobs: blobs.clone(), gate: gate.clone(), metrics: metrics.clone() };
-        let dispatcher = Dispatcher::new(setup, contracts.clone(), calls, &config);
+        let (gate, dispatcher) = calls(setup, &config, &contracts, &blobs, &metrics);
         let board = Board::new(clock.clone(), metrics.clone(), shared_queue(&config)?);
         let letters = Keeper::new(&config, store.clone(), clock.clone(), metrics.clone());
         let runnable = Runnable::new(clock.clone(), Duration::from_millis(config.degraded_after_ms));
@@ -128,15 +126,17 @@ impl Service for Orchestrator {
             forward.clone(),
             blobs.clone(),
         );
+        let dead = DeadLetters::new(store.clone(), handle.clone(), contracts, clock.clone(), forward.clone());
         Ok(Self {
-            cases: Cases::new(store.clone(), views, handle.clone(), definitions.clone(), forward.clone()),
-            dead_letters: DeadLetters::new(
+            cases: Cases::new(
                 store.clone(),
+                views,
                 handle.clone(),
-                contracts.clone(),
-                clock.clone(),
+                definitions.clone(),
                 forward.clone(),
+                blobs.clone(),
             ),
+            dead_letters: dead,
             executions,
             schedules: Schedules::new(store.clone(), definitions.clone(), runner, clock.clone()),
             tasks: Tasks::new(
@@ -164,6 +164,19 @@ impl Service for Orchestrator {
             .add_service(WorkflowServiceServer::new(self.workflows))
             .add_service(RemediationServiceServer::new(self.remediation))
     }
+}
+
+/// What calls to peers pass, and who makes them.
+fn calls(
+    setup: &Setup,
+    config: &Config,
+    contracts: &Arc<Contracts>,
+    blobs: &Blobs,
+    metrics: &Arc<Metrics>,
+) -> (Gate, Arc<Dispatcher>) {
+    let gate = Gate::new(setup.clock());
+    let calls = Calls { blobs: blobs.clone(), gate: gate.clone(), metrics: metrics.clone() };
+    (gate, Dispatcher::new(setup, contracts.clone(), calls, config))
 }
 
 /// The way to documents, which are kept for good once executions name them.

@@ -256,6 +256,26 @@ async fn bad_requests_are_refused_with_the_field() {
 }
 
 #[tokio::test]
+async fn a_case_is_opened_of_documents_that_are_there() {
+    let world = Arc::new(World::default());
+    let harness = world.start(None).await;
+    let mut client = officer(&harness, "olga");
+    let there = opening(CaseKind::Tender, "k1");
+    let missing = format!("documents/{}", "b".repeat(64));
+    let documents = vec![there.documents[0].clone(), missing.clone()];
+    let refused = client.open_case(OpenCaseRequest { documents, ..there.clone() }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    assert!(refused.message().contains(&format!("documents[1]: there is no {missing}")), "{refused:?}");
+    world.intake_down.store(true, Ordering::SeqCst);
+    let refused = client.open_case(there.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "nobody can tell: {refused:?}");
+    let none = client.list_cases(ListCasesRequest::default()).await.unwrap().into_inner().cases;
+    assert_eq!(none, [], "nothing is left of what was refused");
+    world.intake_down.store(false, Ordering::SeqCst);
+    client.open_case(there).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_watcher_sees_everything_once_in_order() {
     let world = Arc::new(World::default());
     let harness = world.start(None).await;

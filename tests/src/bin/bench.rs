@@ -3,7 +3,8 @@
 //!
 //! Starts a release build of `probity dev` on an empty folder and lets a number of
 //! callers upload a generated document, open its case and follow it until it is
-//! final or waits for a person. Prints one line a figure.
+//! final or waits for a person. Prints one line a figure: how much of what was looked
+//! up caches answered is among them, and on PostgreSQL what was asked of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a tool for the terminal
 
@@ -12,8 +13,11 @@ use hdrhistogram::Histogram;
 use probity_cli::client::Client;
 use probity_proto::audit::ListEntriesRequest;
 use probity_proto::orchestrator::{GetCaseRequest, WatchCaseRequest};
+use probity_testkit::{Child, Postgres, free_port};
 use probity_tests::load::Load;
-use probity_tests::sandbox::Embedded;
+use probity_tests::sandbox::{Embedded, SERVICES, binary};
+use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -32,9 +36,80 @@ struct Args {
     /// Cases a second at most; 0 lets the callers go as fast as they can.
     #[arg(long, default_value_t = 0)]
     rate: u64,
+    /// Reads of one case a second while the load runs; cases have many readers.
+    #[arg(long, default_value_t = 100)]
+    reads: u64,
+    /// sqlite or postgres, for every service.
+    #[arg(long, default_value = "sqlite")]
+    store: String,
     /// Seed of the generated items.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+}
+
+/// What runs, and what it runs on.
+struct Measured {
+    platform: Embedded,
+    admin: u16,
+    postgres: Option<Postgres>,
+}
+
+impl Measured {
+    async fn start(store: &str, dir: &std::path::Path) -> Self {
+        let postgres = match store {
+            "sqlite" => None,
+            "postgres" => Some(Postgres::start()),
+            other => panic!("--store {other}: one of sqlite, postgres"),
+        };
+        let (mut command, admin) = (Command::new(binary("probity")), free_port());
+        command.args(["dev", "--no-samples", "--port", "0", "--admin-port", &admin.to_string(), "--data"]);
+        command.arg(dir);
+        if let Some(server) = &postgres {
+            let url = server.create();
+            for service in SERVICES {
+                let service = service.replace('-', "_").to_uppercase();
+                command.env(format!("PROBITY_{service}__DATABASE__URL"), &url);
+            }
+        }
+        Self { platform: Embedded::of(Child::spawn(command), dir).await, admin, postgres }
+    }
+
+    /// Hits and misses of every cache so far.
+    async fn caches(&self) -> BTreeMap<String, [f64; 2]> {
+        let mut caches: BTreeMap<String, [f64; 2]> = BTreeMap::new();
+        for line in metrics(self.admin).await.lines() {
+            let Some((name, rest)) = line.split_once('{') else { continue };
+            let place = match name {
+                "cache_hits_total" => 0,
+                "cache_misses_total" => 1,
+                _ => continue,
+            };
+            let cache = rest.split("cache=\"").nth(1).and_then(|rest| rest.split('"').next());
+            let count = line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok());
+            if let (Some(cache), Some(count)) = (cache, count) {
+                caches.entry(cache.to_owned()).or_default()[place] += count;
+            }
+        }
+        caches
+    }
+
+    /// Transactions and rows read on PostgreSQL so far.
+    fn database(&self) -> Option<[f64; 2]> {
+        let sql = "SELECT pg_stat_force_next_flush(), sum(xact_commit), sum(tup_fetched + tup_returned) \
+                   FROM pg_stat_database WHERE datname NOT LIKE 'template%'";
+        let text = self.postgres.as_ref()?.psql("postgres", sql);
+        let mut counts = text.trim().split('|').filter_map(|count| count.parse().ok());
+        Some([counts.next()?, counts.next()?])
+    }
+}
+
+async fn metrics(admin: u16) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", admin)).await.expect("the admin port");
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.expect("a request");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("an answer");
+    text
 }
 
 /// What one caller saw.
@@ -53,10 +128,10 @@ async fn main() {
     let args = Args::parse();
     let dir = tempfile::tempdir().expect("a folder");
     let begun = Instant::now();
-    let platform = Embedded::start(dir.path()).await;
+    let measured = Measured::start(&args.store, dir.path()).await;
     println!("ready after                {:>8} ms", begun.elapsed().as_millis());
     tokio::time::sleep(Duration::from_secs(2)).await;
-    println!("RSS idle                   {:>8} MB", rss_mb(platform.pid()));
+    println!("RSS idle                   {:>8} MB", rss_mb(measured.platform.pid()));
     for round in 0..args.rounds {
         println!(
             "--- round {} of {}, {} cases, {} callers",
@@ -65,15 +140,30 @@ async fn main() {
             args.cases,
             args.callers
         );
-        run(&args, &platform, Load::new(args.seed + round)).await;
-        println!("RSS                        {:>8} MB", rss_mb(platform.pid()));
+        let (caches, database) = (measured.caches().await, measured.database());
+        run(&args, &measured.platform, Load::new(args.seed + round)).await;
+        print_caches(&caches, &measured.caches().await);
+        if let (Some(before), Some(after)) = (database, measured.database()) {
+            let each = |at: usize| (after[at] - before[at]) / args.cases as f64;
+            println!("PostgreSQL, each case      {:>8.1} transactions, {:.0} rows read", each(0), each(1));
+        }
+        println!("RSS                        {:>8} MB", rss_mb(measured.platform.pid()));
     }
-    platform.stop().await;
+    measured.platform.stop().await;
+}
+
+fn print_caches(before: &BTreeMap<String, [f64; 2]>, after: &BTreeMap<String, [f64; 2]>) {
+    for (cache, now) in after {
+        let then = before.get(cache).copied().unwrap_or_default();
+        let (hits, misses) = (now[0] - then[0], now[1] - then[1]);
+        let rate = 100.0 * hits / (hits + misses).max(1.0);
+        println!("cache {cache:<20} {rate:>8.1} % of {} lookups", hits + misses);
+    }
 }
 
 async fn run(args: &Args, platform: &Embedded, load: Load) {
     let (next, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let reads = tokio::spawn(read_now_and_then(platform.client(), load, done.clone()));
+    let reads = tokio::spawn(read_now_and_then(platform.client(), load, args.reads, done.clone()));
     let begun = Instant::now();
     let callers =
         (0..args.callers).map(|_| tokio::spawn(call(platform.client(), load, next.clone(), args.clone())));
@@ -137,11 +227,11 @@ async fn follow(client: &Client, name: &str) {
     }
 }
 
-/// Reads one case a hundred times a second while the load runs.
-async fn read_now_and_then(client: Client, load: Load, done: Arc<AtomicBool>) -> Histogram<u64> {
+/// Reads one case again and again while the load runs.
+async fn read_now_and_then(client: Client, load: Load, rate: u64, done: Arc<AtomicBool>) -> Histogram<u64> {
     let mut times = histogram();
     let case = load.open(&client, 0, Duration::from_secs(60)).await;
-    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / rate.max(1)));
     while !done.load(Ordering::SeqCst) {
         tick.tick().await;
         let begun = Instant::now();

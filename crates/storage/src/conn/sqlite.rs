@@ -1,7 +1,8 @@
 //! A connection to a SQLite file: WAL, every commit synced, foreign keys on.
 //!
 //! Nothing here waits for anything but the disk. Statements are prepared once a
-//! connection. A statement that takes too long is stopped from inside: SQLite
+//! connection, and planned once: SQLite's query planner stability guarantee is on,
+//! or each `LIMIT $1` would be parsed and planned anew for each value. A statement that takes too long is stopped from inside: SQLite
 //! asks every few thousand steps whether its time is over.
 
 use super::{Control, Failed, Role, STATEMENTS, Wanted};
@@ -9,6 +10,7 @@ use crate::row::Set;
 use crate::rows::Guard;
 use crate::value::View;
 use crate::{Null, Value};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OpenFlags, ToSql, ffi};
 use std::path::Path;
@@ -40,6 +42,7 @@ impl Link {
         let mut connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(busy_timeout)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.execute_batch(SETTINGS)?;
         if role == Role::Reader {
             connection.execute_batch("PRAGMA query_only = ON")?;
@@ -254,6 +257,20 @@ mod tests {
         check("foreign_keys", "Integer(1)");
         check("page_size", "Integer(4096)");
         check("wal_autocheckpoint", "Integer(1000)");
+    }
+
+    /// `LIMIT $1` is where SQLite would look at the value to plan by it.
+    #[test]
+    fn a_statement_is_planned_once_whatever_its_values() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut link = open(&dir);
+        link.script("CREATE TABLE t (a BIGINT, b BIGINT); CREATE INDEX few ON t (a) WHERE b > 0").unwrap();
+        let select = "SELECT a FROM t WHERE b > 0 AND a > $1 AND b = $2 ORDER BY a LIMIT $3";
+        for value in 0..5_i64 {
+            link.query(select, &args![value, value, value + 1], Wanted::All).unwrap();
+        }
+        let statement = link.prepare(select).unwrap();
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
     }
 
     #[test]

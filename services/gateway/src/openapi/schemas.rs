@@ -49,12 +49,12 @@ impl<'p> Schemas<'p> {
         }
         if !self.made.contains_key(&name) {
             self.made.insert(name.clone(), Value::Null); // before its fields: it may hold itself
-            let mut schema = self.object(message, side, &[]);
-            if let (Side::Request, Some(fields)) = (side, schema.as_object_mut()) {
-                // What is missing deep inside is for the service to judge: one bad
-                // item of a batch must not hold up the others.
-                fields.remove("required");
-            }
+            // What is missing deep inside is for the service to judge: one bad item of
+            // a batch must not hold up the others.
+            let schema = match side {
+                Side::Request => self.fields(message, side, &[], |_| false),
+                Side::Reply => self.object(message, side, &[]),
+            };
             self.made.insert(name.clone(), schema);
         }
         json!({"$ref": format!("#/components/schemas/{name}")})
@@ -62,12 +62,22 @@ impl<'p> Schemas<'p> {
 
     /// A message without some of its fields, written out.
     pub(super) fn object(&mut self, message: &MessageDescriptor, side: Side, without: &[String]) -> Value {
+        self.fields(message, side, without, |field| match side {
+            Side::Request => is_required(field),
+            Side::Reply => !field.supports_presence(),
+        })
+    }
+
+    fn fields(
+        &mut self,
+        message: &MessageDescriptor,
+        side: Side,
+        without: &[String],
+        always: impl Fn(&FieldDescriptor) -> bool,
+    ) -> Value {
         let (mut properties, mut required) = (Map::new(), Vec::new());
         for field in message.fields().filter(|field| !without.iter().any(|name| name == field.name())) {
-            let always = match side {
-                Side::Request => is_required(&field),
-                Side::Reply => !field.supports_presence(),
-            };
+            let always = always(&field);
             if always {
                 required.push(field.json_name().to_owned());
             }

@@ -3,6 +3,9 @@
 //! A tree per HTTP method. At every segment a literal goes before `*` and `*`
 //! before `**`; a path whose last segment ends in `:verb` is first looked for
 //! as that verb, of any method, and only then as an id that holds a colon.
+//!
+//! A path that is spelled out for one method is no id for another one:
+//! `GET /workflows/create` is not the workflow `create`, it is the wrong method.
 
 use super::percent::{Plus, decode};
 use super::template::{Segment, Template};
@@ -97,18 +100,16 @@ impl<T> Table<T> {
 
     /// The rule of a method for a path, or the methods that have one.
     fn at(&self, method: &Method, segments: &[&str], verb: Option<&str>) -> Result<usize, Miss> {
-        let own = self.trees.iter().find(|(m, _)| m == method);
-        if let Some(rule) = own.and_then(|(_, tree)| tree.walk(segments, verb)) {
-            return Ok(rule);
-        }
-        let others =
-            self.trees.iter().filter_map(|(m, tree)| Some((m, self.literals(tree.walk(segments, verb)?))));
-        let others: Vec<_> = others.collect();
+        let all = self.trees.iter().filter_map(|(m, tree)| Some((m, tree.walk(segments, verb)?)));
+        let all: Vec<_> = all.map(|(m, rule)| (m, rule, self.literals(rule))).collect();
         // What is meant is the path that says most: `/workflows/create`, though
         // `/workflows/{id}` fits as well.
-        let most = others.iter().map(|(_, literals)| *literals).max();
-        let meant = others.into_iter().filter(|(_, literals)| Some(*literals) == most);
-        let mut methods: Vec<_> = meant.map(|(m, _)| m.clone()).collect();
+        let most = all.iter().map(|(_, _, literals)| *literals).max();
+        let meant: Vec<_> = all.into_iter().filter(|(_, _, literals)| Some(*literals) == most).collect();
+        if let Some((_, rule, _)) = meant.iter().find(|(m, _, _)| *m == method) {
+            return Ok(*rule);
+        }
+        let mut methods: Vec<_> = meant.into_iter().map(|(m, _, _)| m.clone()).collect();
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         Err(if methods.is_empty() { Miss::Path } else { Miss::Method(methods) })
     }
@@ -258,6 +259,7 @@ mod tests {
         check("PUT", "/v1/cases/c1:close", "405 POST");
         check("PUT", "/v1/cases/c1:none", "405 DELETE,GET");
         check("PUT", "/v1/cases/latest", "405 GET");
+        check("DELETE", "/v1/cases/latest", "405 GET");
         check("BREW", "/v1/log/key", "405 GET");
         check("GET", "/", "404");
         check("GET", "", "404");

@@ -2,6 +2,7 @@
 
 use super::history::{self, Events};
 use super::{Forward, visible};
+use crate::blobs::Blobs;
 use crate::convert;
 use crate::definitions::Definitions;
 use crate::error::Error;
@@ -33,6 +34,7 @@ pub(crate) struct Cases {
     lane: Handle,
     definitions: Definitions,
     forward: Forward,
+    blobs: Blobs,
 }
 
 impl Cases {
@@ -42,8 +44,9 @@ impl Cases {
         lane: Handle,
         definitions: Definitions,
         forward: Forward,
+        blobs: Blobs,
     ) -> Self {
-        Self { store, views, lane, definitions, forward }
+        Self { store, views, lane, definitions, forward, blobs }
     }
 
     async fn open(&self, ctx: &Ctx, key: Option<String>, request: OpenCaseRequest) -> Result<Case, Error> {
@@ -75,6 +78,7 @@ impl Cases {
             definition
         };
         let key = convert::request_key(request.request_id.clone(), key)?;
+        self.blobs.of_case(&ctx.tenant, &request.documents).await?;
         let scope = key.map(|key| scope(ctx, key, request));
         let ctx = ctx.clone();
         let tenant = ctx.tenant.clone();

@@ -3,7 +3,7 @@
 //! moment in which a shard moves, thus never play ball with a request.
 
 use crate::domain::ownership::shard_of;
-use crate::error::Error;
+use crate::error::{ELSEWHERE, Error};
 use crate::lane::Handle;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -30,6 +30,9 @@ use tonic_types::StatusExt as _;
 const FORWARDED: &str = "x-probity-forwarded";
 /// Time for one request of a batch.
 const ONE: Duration = Duration::from_secs(10);
+/// Waits between the questions whose execution it is while a shard moves from one replica
+/// to another: the first, doubled each time, and the last one.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(1_600));
 /// Addresses kept; replicas come and go, so they are forgotten all at once.
 const ADDRESSES: usize = 64;
 
@@ -141,20 +144,43 @@ impl Forward {
         }
     }
 
+    /// The answer of the replica that has the shard. While the shard moves none has it,
+    /// this one after the other included: each says so and has written nothing, so the
+    /// caller waits here instead of being sent away, as far as its time allows.
     async fn hand_on<Q, A>(&self, request: &Request<Q>, path: &'static str, shard: u8) -> Result<A, Status>
     where
         Q: Message,
         A: Message + Default,
     {
-        let elsewhere = || status(Error::Elsewhere(shard));
-        let address = self.0.lane.address_of(shard).ok_or_else(elsewhere)?;
+        let time = request.extensions().get::<Deadline>().copied();
+        let mut pause = PAUSE.0;
+        loop {
+            let refused = match self.ask(request, path, shard).await {
+                Err(refused) if moves(&refused) => refused,
+                answer => return answer,
+            };
+            if pause > PAUSE.1 || time.is_some_and(|time| !time.allows(pause)) {
+                return Err(refused);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    async fn ask<Q, A>(&self, request: &Request<Q>, path: &'static str, shard: u8) -> Result<A, Status>
+    where
+        Q: Message,
+        A: Message + Default,
+    {
+        let address = self.0.lane.address_of(shard).ok_or_else(|| status(Error::Elsewhere(shard)))?;
+        let unknown = || status(Error::Away("another replica has it and could not be reached".to_owned()));
         let mut client = Grpc::new(self.replica(&address)?);
         let sent = self.request(request)?;
         let answer = client.unary(sent, PathAndQuery::from_static(path), RawCodec).await;
         // Without our details it is no answer of a replica: it could not be reached.
         let reached = |refused: &Status| refused.get_error_details().error_info().is_some();
-        let bytes = answer.map_err(|refused| if reached(&refused) { refused } else { elsewhere() })?;
-        A::decode(bytes.into_inner()).map_err(|_| elsewhere())
+        let bytes = answer.map_err(|refused| if reached(&refused) { refused } else { unknown() })?;
+        A::decode(bytes.into_inner()).map_err(|_| unknown())
     }
 
     /// The same request of the same caller, with what is left of its time.
@@ -186,4 +212,9 @@ impl Forward {
         known.insert(address.to_owned(), replica.clone());
         Ok(replica)
     }
+}
+
+/// Whether a replica says that it has not the execution either.
+fn moves(refused: &Status) -> bool {
+    refused.get_error_details().error_info().is_some_and(|info| info.reason == ELSEWHERE)
 }

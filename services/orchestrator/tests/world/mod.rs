@@ -5,7 +5,9 @@ use probity_orchestrator::Orchestrator;
 use probity_proto::anticorruption::{InvestigateRequest, InvestigateResponse};
 use probity_proto::common::{CaseKind, FindingSummary, Severity};
 use probity_proto::compliance::{Decision, EvaluateRequest, EvaluateResponse, Reason};
-use probity_proto::intake::{CheckDocumentsRequest, CheckDocumentsResponse};
+use probity_proto::intake::{
+    CheckDocumentsRequest, CheckDocumentsResponse, Document, HoldDocumentsRequest, HoldDocumentsResponse,
+};
 use probity_proto::orchestrator::case_service_client::CaseServiceClient;
 use probity_proto::orchestrator::{Case, GetCaseRequest, ListHistoryRequest, OpenCaseRequest};
 use probity_proto::spam::{Band, Classification, ClassifyRequest};
@@ -26,6 +28,8 @@ const DOCUMENT: &str = "documents/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 #[derive(Default)]
 pub struct World {
     pub unacceptable: AtomicBool,
+    /// Intake does not say whether documents are there.
+    pub intake_down: AtomicBool,
     pub findings: AtomicU32,
     pub four_eyes: AtomicBool,
     pub spam: AtomicBool,
@@ -43,16 +47,24 @@ pub struct World {
 
 impl World {
     fn intake(self: &Arc<Self>) -> Fake {
-        let world = self.clone();
-        Fake::new().on(
-            "/probity.intake.v1.IntakeService/CheckDocuments",
-            move |request: CheckDocumentsRequest, _| {
-                assert_eq!(request.documents, [DOCUMENT]);
-                let bad = world.unacceptable.load(Ordering::SeqCst);
-                let reason = if bad { "line 1: no JSON".to_owned() } else { String::new() };
-                Ok(CheckDocumentsResponse { acceptable: !bad, reason, ..CheckDocumentsResponse::default() })
-            },
-        )
+        let (world, keeper) = (self.clone(), self.clone());
+        let check = move |request: CheckDocumentsRequest, _: &_| {
+            assert_eq!(request.documents, [DOCUMENT]);
+            let bad = world.unacceptable.load(Ordering::SeqCst);
+            let reason = if bad { "line 1: no JSON".to_owned() } else { String::new() };
+            Ok(CheckDocumentsResponse { acceptable: !bad, reason, ..CheckDocumentsResponse::default() })
+        };
+        let hold = move |request: HoldDocumentsRequest, _: &_| {
+            if keeper.intake_down.load(Ordering::SeqCst) {
+                return Err(Status::unavailable("starting"));
+            }
+            let (there, missing): (Vec<_>, _) = request.names.into_iter().partition(|name| name == DOCUMENT);
+            let documents = there.into_iter().map(|name| Document { name, ..Document::default() }).collect();
+            Ok(HoldDocumentsResponse { documents, missing })
+        };
+        Fake::new()
+            .on("/probity.intake.v1.IntakeService/CheckDocuments", check)
+            .on("/probity.intake.v1.IntakeService/HoldDocuments", hold)
     }
 
     fn anti_corruption(self: &Arc<Self>) -> Fake {
