@@ -120,14 +120,15 @@ async fn a_later_release_was_here(dir: &Path) {
         }
         let config = DbConfig { url: format!("sqlite:{}", file.display()), ..DbConfig::default() };
         let db = Db::open(&config, &name.replace('-', "_"), &[]).await.unwrap();
-        db.write::<_, probity_storage::Error, _>(async |tx| {
-            tx.execute("CREATE TABLE IF NOT EXISTS of_a_later_release (a BIGINT)", args![]).await?;
-            let row = "INSERT INTO probity_migration (component, version, name, sha256, applied_us)
-                VALUES ('service', 1000, 'later', 'not known here', 0) ON CONFLICT DO NOTHING";
-            tx.execute(row, args![]).await
-        })
-        .await
-        .unwrap();
+        let later = db.write(|tx| {
+            Box::pin(async move {
+                tx.execute("CREATE TABLE IF NOT EXISTS of_a_later_release (a BIGINT)", args![]).await?;
+                let row = "INSERT INTO probity_migration (component, version, name, sha256, applied_us)
+                    VALUES ('service', 1000, 'later', 'not known here', 0) ON CONFLICT DO NOTHING";
+                tx.execute(row, args![]).await
+            })
+        });
+        assert_eq!(later.await.map_err(|error: probity_storage::Error| error.to_string()), Ok(1));
         db.close().await;
     }
 }

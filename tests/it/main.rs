@@ -14,6 +14,7 @@ mod failpoints;
 mod faults;
 mod fuzz;
 mod gateways;
+mod hostile;
 mod interop;
 mod matrix;
 mod real_input;

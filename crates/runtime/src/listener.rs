@@ -45,7 +45,7 @@ fn builder(config: &ServerConfig) -> Builder<TokioExecutor> {
         .max_local_error_reset_streams(64)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
-        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_interval(Duration::from_secs(15))
         .keep_alive_timeout(Duration::from_secs(10));
     builder
 }
@@ -69,15 +69,19 @@ pub(crate) async fn serve(
         };
         let Some((stream, addr, place)) = accepted else { continue };
         let (builder, service, stop) = (builder.clone(), service.clone(), stop.clone());
-        let secure = secure.clone().map(|secure| (secure, Duration::from_millis(config.header_timeout_ms)));
+        let begin = Duration::from_millis(config.header_timeout_ms);
+        let secure = secure.clone();
         let age = config.max_connection_age_ms;
         connections.spawn(async move {
             let service = hyper_service(service, addr);
             match secure {
-                None => connection(&builder, Patient::new(stream, stall), service, over(age, &stop)).await,
-                Some((secure, limit)) => match secure.accept(stream, limit).await {
+                None => {
+                    connection(&builder, Patient::new(stream, stall, begin), service, over(age, &stop)).await;
+                }
+                Some(secure) => match secure.accept(stream, begin).await {
                     Ok(stream) => {
-                        connection(&builder, Patient::new(stream, stall), service, over(age, &stop)).await;
+                        let stream = Patient::new(stream, stall, begin);
+                        connection(&builder, stream, service, over(age, &stop)).await;
                     }
                     Err(error) => tracing::info!(%addr, %error, "a connection was refused"),
                 },

@@ -98,7 +98,8 @@ pub struct Setup {
 
 impl Setup {
     /// Opens the store of the service and brings its tables up to date: the one
-    /// its configuration names, else `<service>.db` in its data folder. What is
+    /// its configuration names, else `<service>.db` in its data folder. A database
+    /// that does not answer yet is waited for (`database.start_timeout_ms`). What is
     /// put in its outbox is relayed to the audit log from now on.
     ///
     /// # Errors
@@ -123,7 +124,7 @@ impl Setup {
             DbConfig { url: format!("sqlite:{}", file.display()), ..DbConfig::default() }
         });
         let schema = self.service.replace('-', "_");
-        let db = Db::open(&config, &schema, migrations)
+        let db = Db::open_at_start(&config, &schema, migrations)
             .await
             .with_context(|| format!("the store of {} cannot be opened", self.service))?;
         StoreMetrics::register(&self.registry, db.clone()).context("the store cannot be measured")?;

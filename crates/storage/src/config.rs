@@ -42,6 +42,8 @@ pub struct DbConfig {
     pub statement_timeout_ms: u64,
     /// How long to wait for another process to release a SQLite file.
     pub busy_timeout_ms: u64,
+    /// How long a process that starts waits for a PostgreSQL that does not answer yet.
+    pub start_timeout_ms: u64,
 }
 
 impl Default for DbConfig {
@@ -54,6 +56,7 @@ impl Default for DbConfig {
             acquire_timeout_ms: 900,
             statement_timeout_ms: 10_000,
             busy_timeout_ms: 5_000,
+            start_timeout_ms: 60_000,
         }
     }
 }
@@ -104,8 +107,17 @@ impl DbConfig {
         Err(wrong("must begin with sqlite: or postgres://"))
     }
 
+    /// Whether it is a SQLite file.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.target(), Ok(Target::Sqlite(_)))
+    }
+
     pub(crate) const fn acquire_timeout(&self) -> Duration {
         Duration::from_millis(self.acquire_timeout_ms)
+    }
+
+    pub(crate) const fn start_timeout(&self) -> Duration {
+        Duration::from_millis(self.start_timeout_ms)
     }
 
     pub(crate) const fn statement_timeout(&self) -> Duration {
@@ -137,6 +149,7 @@ impl fmt::Debug for DbConfig {
             .field("acquire_timeout_ms", &self.acquire_timeout_ms)
             .field("statement_timeout_ms", &self.statement_timeout_ms)
             .field("busy_timeout_ms", &self.busy_timeout_ms)
+            .field("start_timeout_ms", &self.start_timeout_ms)
             .finish()
     }
 }

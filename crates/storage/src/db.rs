@@ -6,12 +6,17 @@ use crate::readers::Readers;
 use crate::writer::{Job, Request, Shared, Writer};
 use crate::{Backend, DbConfig, Error, Migration, Row, Tx, Value, lock};
 use futures::future::BoxFuture;
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// How long to wait before a database is tried again at start.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// One service's store. Cheap to clone; when the last clone is gone the writer
 /// finishes its queue and ends.
@@ -92,6 +97,31 @@ impl Db {
         };
         writer.start(migrations.to_vec()).await?;
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// As [`Self::open`] for a process that starts: a PostgreSQL that does not answer
+    /// yet is tried again for `start_timeout_ms`. What is installed together starts
+    /// together, and a process that ends is started again later and later.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_at_start(
+        config: &DbConfig,
+        schema: &str,
+        migrations: &[Migration],
+    ) -> Result<Self, Error> {
+        let until = Instant::now() + config.start_timeout();
+        loop {
+            let error = match Self::open(config, schema, migrations).await {
+                Err(error @ Error::Unavailable { .. }) if !config.is_file() && Instant::now() < until => {
+                    error
+                }
+                opened => return opened,
+            };
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(%error, cause, "the store is not there yet and is tried again");
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
     }
 
     /// Which database this is.

@@ -56,6 +56,19 @@ async fn schemas_are_apart_and_may_be_opened_together() {
     assert_eq!(ids(&open[1]).await.unwrap(), [1, 4]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_the_database() {
+    let server = Postgres::start();
+    let config = DbConfig { start_timeout_ms: 600_000, ..config(server.create()) };
+    server.stop();
+    let impatient = DbConfig { start_timeout_ms: 0, ..config.clone() };
+    let refused = Db::open_at_start(&impatient, "x", &[TABLE]).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })));
+    let patient = tokio::spawn(async move { Db::open_at_start(&config, "x", &[TABLE]).await });
+    server.resume();
+    insert(&patient.await.unwrap().unwrap(), 1).await.unwrap();
+}
+
 /// Says which error a call answered, after checking that it came soon enough.
 async fn refused<T: std::fmt::Debug>(call: impl Future<Output = Result<T, Error>>) -> Error {
     let started = Instant::now();

@@ -26,7 +26,7 @@ const fn row(
     Row { number, fault, runs, package: "probity-tests", test, env: ("PROBITY_ROUNDS", rounds) }
 }
 
-const ROWS: [Row; 17] = [
+const ROWS: [Row; 18] = [
     row("1", "SIGKILL amid cases, all in one process", 50, "ten_kills_amid", "50"),
     row("2", "SIGKILL at every failpoint, both stores", 20, "failpoints::", "20"),
     row("3", "everything killed at once", 20, "everything_killed_at_once", "20"),
@@ -47,6 +47,14 @@ const ROWS: [Row; 17] = [
     row("13", "the machine's clock by an hour, a day, to and fro", 1, "clock::", "1"),
     row("14, 15", "frozen workers, 1% poison", 1, "consumers::", "1"),
     row("16", "one key 100 times at once at three doors", 100, "one_key_a_hundred", "100"),
+    Row {
+        number: "17, 20, 22, 23, 24",
+        fault: "slow and silent connections, floods, metadata, descriptors",
+        runs: 1_000,
+        package: "probity-tests",
+        test: "hostile::",
+        env: ("PROBITY_CONNECTIONS", "1000"),
+    },
     row("checker", "sabotaged builds", 4, "sabotage::", "1"),
     Row {
         number: "26",
