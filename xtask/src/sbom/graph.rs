@@ -218,8 +218,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A graph of `probity-a`, with the ids and edges given: (id, kind of crate, [(needs, kind)]).
-    fn graph(crates: &[(&str, &str, &[(&str, Option<&str>)])]) -> Graph {
+    /// What a crate needs, and what for.
+    type Needs<'a> = &'a [(&'a str, Option<&'a str>)];
+
+    /// A graph of crates: id, kind, what each needs.
+    fn graph(crates: &[(&str, &str, Needs<'_>)]) -> Graph {
         let packages: Vec<_> = crates
             .iter()
             .map(|(id, kind, _)| {
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_is_linked_is_told_from_what_builds_and_what_tests() {
-        let check = |needs: &[(&str, Option<&str>)], expect: &[(&str, bool)]| {
+        let check = |needs: Needs<'_>, expect: &[(&str, bool)]| {
             let graph = graph(&[
                 ("path+/a", "bin", needs),
                 ("registry+/serde", "lib", &[("registry+/derive", None)]),

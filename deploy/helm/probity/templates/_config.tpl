@@ -38,6 +38,12 @@ otlp_endpoint = {{ . | quote }}
 {{- end }}
 {{- end }}
 
+{{/* Who uses Redis, and the variable with its address: the queue of the orchestrator, the cache of the others. */}}
+{{- define "probity.redisUse" -}}
+orchestrator: PROBITY_ORCHESTRATOR__REDIS__URL
+compliance-validator: PROBITY_CACHE__REDIS__URL
+{{- end }}
+
 {{/* Environment of a service: what differs by pod, and what is secret. */}}
 {{- define "probity.env" -}}
 {{- $root := .root -}}{{- $svc := .svc -}}
@@ -48,11 +54,11 @@ otlp_endpoint = {{ . | quote }}
 - name: PROBITY_ORCHESTRATOR__ADVERTISE
   value: http://$(PROBITY_ORCHESTRATOR__REPLICA).{{ include "probity.name" (dict "root" $root "name" $svc.name) }}-pods.{{ $root.Release.Namespace }}.svc.cluster.local:{{ $svc.port }}
 {{- end }}
-{{- if eq $svc.name "orchestrator" }}
+{{- with get (include "probity.redisUse" $root | fromYaml) $svc.name }}
 {{- if $root.Values.redis.enabled }}
-- {name: PROBITY_ORCHESTRATOR__REDIS__URL, value: "redis://{{ include "probity.host" (dict "root" $root "name" "redis") }}:6379"}
+- {name: {{ . }}, value: "redis://{{ include "probity.host" (dict "root" $root "name" "redis") }}:6379"}
 {{- else if $root.Values.redis.existingSecret }}
-- name: PROBITY_ORCHESTRATOR__REDIS__URL
+- name: {{ . }}
   valueFrom: {secretKeyRef: {name: {{ $root.Values.redis.existingSecret }}, key: {{ $root.Values.redis.key }}}}
 {{- end }}
 {{- end }}
