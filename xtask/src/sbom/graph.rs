@@ -218,8 +218,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A graph of `probity-a`, with the ids and edges given: (id, kind of crate, [(needs, kind)]).
-    fn graph(crates: &[(&str, &str, &[(&str, Option<&str>)])]) -> Graph {
+    /// Its id, the kind of crate, and what it needs, each with the kind of need.
+    type Crate<'a> = (&'a str, &'a str, &'a [(&'a str, Option<&'a str>)]);
+
+    /// A graph of `probity-a`, with the ids and edges given.
+    fn graph(crates: &[Crate<'_>]) -> Graph {
         let packages: Vec<_> = crates
             .iter()
             .map(|(id, kind, _)| {
