@@ -10,12 +10,9 @@ line has to be JSON and has to arrive. Indices older than 30 days go, others sta
 rsyslog-elasticsearch, helm, openssl, PostgreSQL.
 """
 import json
-import pathlib
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -150,35 +147,27 @@ def expire(store, wrong):
 
 
 def main():
-    binaries = pathlib.Path(sys.argv[1])
-    folder = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp(prefix="probity-logs-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)
-    wrong, running = [], []
-    try:
-        process, store = start_store(folder)
-        running.append(process)
-        said = subprocess.run([LOGGING / "setup", store], check=True, capture_output=True, text=True).stdout
-        print("   " + said.strip().replace("\n", "; "))
-        with processes.Platform(folder, binaries, "telemetry.logFilter=debug") as platform:
-            running.append(start_shipper(platform, store))
-            speak(platform)
-            for process in platform.processes.values():
-                process.send_signal(signal.SIGTERM)
-            for process in platform.processes.values():
-                process.wait(40)
-            look(platform, store, wrong)
-        expire(store, wrong)
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait(60)
-        if len(sys.argv) < 3:
-            shutil.rmtree(folder, ignore_errors=True)
-    for what in wrong:
-        print(what)
-    sys.exit(1 if wrong else 0)
+    running = []
+    with processes.trial("logs") as (binaries, folder, wrong):
+        try:
+            process, store = start_store(folder)
+            running.append(process)
+            said = subprocess.run([LOGGING / "setup", store], check=True, capture_output=True, text=True).stdout
+            print("   " + said.strip().replace("\n", "; "))
+            with processes.Platform(folder, binaries, "telemetry.logFilter=debug") as platform:
+                running.append(start_shipper(platform, store))
+                speak(platform)
+                for process in platform.processes.values():
+                    process.send_signal(signal.SIGTERM)
+                for process in platform.processes.values():
+                    process.wait(40)
+                look(platform, store, wrong)
+            expire(store, wrong)
+        finally:
+            for process in running:
+                process.terminate()
+            for process in running:
+                process.wait(60)
 
 
 main()

@@ -6,6 +6,7 @@
 What differs from the cluster is replaced in the rendered configuration: names become the loopback address, ports are
 moved up, folders are inside `folder`. Each service gets only the key files its pod would get, and cannot write them.
 """
+import contextlib
 import os
 import pathlib
 import re
@@ -13,6 +14,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.request
 
@@ -25,6 +28,25 @@ SHIFT = 20000
 
 def services():
     return yaml.safe_load((CHART / "files/platform.yaml").read_text())["services"]
+
+
+@contextlib.contextmanager
+def trial(name):
+    """The folder of the binaries, the folder that was named or a new one that goes at the end, and a list: what is wrong
+    is put there, printed at the end, and ends the program with 1."""
+    named = len(sys.argv) > 2
+    folder = pathlib.Path(sys.argv[2] if named else tempfile.mkdtemp(prefix=f"probity-{name}-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    wrong = []
+    try:
+        yield pathlib.Path(sys.argv[1]), folder, wrong
+    finally:
+        if not named:
+            shutil.rmtree(folder, ignore_errors=True)
+    for what in wrong:
+        print(what)
+    sys.exit(1 if wrong else 0)
 
 
 def free_port():

@@ -8,11 +8,7 @@ case of before the dump has to be there, none of after it, a receipt of before h
 cases have to be decided. Old dumps have to go. Needs helm, openssl and PostgreSQL.
 """
 import json
-import pathlib
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
 
 import yaml
@@ -68,18 +64,15 @@ def start(platform):
 
 
 def main():
-    binaries = pathlib.Path(sys.argv[1])
-    folder = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp(prefix="probity-restore-"))
-    backups = folder / "backups"
-    backups.mkdir(parents=True)
-    script = scripts(backups)
-    wrong = []
+    with processes.trial("restore") as (binaries, folder, wrong):
+        backups = folder / "backups"
+        backups.mkdir(parents=True)
+        script = scripts(backups)
 
-    def must(holds, what):
-        if not holds:
-            wrong.append(what)
+        def must(holds, what):
+            if not holds:
+                wrong.append(what)
 
-    try:
         with processes.Platform(folder, binaries) as platform:
             probity(platform, "seed")
             settle(platform)
@@ -113,12 +106,6 @@ def main():
             settle(platform)
             must(len(cases(platform)) == len(before) + 1, "a new case should be there")
             print(f"   {len(before)} cases back {took:.1f} s after three schemas were lost, starting the services included; {checked}")
-    finally:
-        if len(sys.argv) < 3:
-            shutil.rmtree(folder, ignore_errors=True)
-    for what in wrong:
-        print(what)
-    sys.exit(1 if wrong else 0)
 
 
 main()

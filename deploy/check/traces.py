@@ -12,13 +12,9 @@ PostgreSQL.
 """
 import json
 import os
-import pathlib
 import re
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -158,39 +154,33 @@ def sampled(rest, query, prometheus):
 
 
 def main():
-    binaries = pathlib.Path(sys.argv[1])
-    folder = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp(prefix="probity-traces-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    started, wrong = [], []
-    try:
-        started, query, otlp, prometheus = start_jaeger(folder)
-        values = (f"telemetry.otlpEndpoint={otlp}", "telemetry.sampleRatio=1")
-        with processes.Platform(folder, binaries, *values) as platform:
-            rest = Rest(platform)
-            crash(platform, rest)
-            wait("the last spans arrive", 60, lambda: (found := trace_of(query)) and not look(found)[0] or time.sleep(2))
-            wrong, said = look(trace_of(query))
-            print(f"   {said}")
-            kept, count = sampled(rest, query, prometheus)
-            print(f"   {count} quick calls were counted, the traces of {kept} of them are kept")
-            if not 0.02 * count < kept < 0.25 * count:
-                wrong.append("about a tenth of the quick calls should be kept")
-            view = fetch(f"{query}/api/metrics/calls?service=gateway&lookback=600000&step=5000&ratePer=60000")
-            if not (view and view.get("metrics")):
-                wrong.append("the service performance view has no data")
-            slow = subprocess.run([binaries / "probity", "trace", "slow", "--jaeger", query, "--top", "5"], check=True, capture_output=True, text=True).stdout
-            print(slow)
-            if "FAILURES BEGIN IN" not in slow or "compliance" not in slow.lower():
-                wrong.append("probity trace slow does not say where the failures began")
-    finally:
-        for process in started:
-            process.send_signal(signal.SIGTERM)
-            process.wait(20)
-        if len(sys.argv) < 3:
-            shutil.rmtree(folder, ignore_errors=True)
-    for what in wrong:
-        print(what)
-    sys.exit(1 if wrong else 0)
+    started = []
+    with processes.trial("traces") as (binaries, folder, wrong):
+        try:
+            started, query, otlp, prometheus = start_jaeger(folder)
+            values = (f"telemetry.otlpEndpoint={otlp}", "telemetry.sampleRatio=1")
+            with processes.Platform(folder, binaries, *values) as platform:
+                rest = Rest(platform)
+                crash(platform, rest)
+                wait("the last spans arrive", 60, lambda: (found := trace_of(query)) and not look(found)[0] or time.sleep(2))
+                found, said = look(trace_of(query))
+                wrong.extend(found)
+                print(f"   {said}")
+                kept, count = sampled(rest, query, prometheus)
+                print(f"   {count} quick calls were counted, the traces of {kept} of them are kept")
+                if not 0.02 * count < kept < 0.25 * count:
+                    wrong.append("about a tenth of the quick calls should be kept")
+                view = fetch(f"{query}/api/metrics/calls?service=gateway&lookback=600000&step=5000&ratePer=60000")
+                if not (view and view.get("metrics")):
+                    wrong.append("the service performance view has no data")
+                slow = subprocess.run([binaries / "probity", "trace", "slow", "--jaeger", query, "--top", "5"], check=True, capture_output=True, text=True).stdout
+                print(slow)
+                if "FAILURES BEGIN IN" not in slow or "compliance" not in slow.lower():
+                    wrong.append("probity trace slow does not say where the failures began")
+        finally:
+            for process in started:
+                process.send_signal(signal.SIGTERM)
+                process.wait(20)
 
 
 main()
