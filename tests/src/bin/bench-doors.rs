@@ -40,7 +40,7 @@ struct Args {
     /// Seconds of each part.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
-    /// Users who read at once, each after the answer to the one before.
+    /// Users who read at once, a tenth of a second between two reads of one.
     #[arg(long, default_value_t = 100)]
     users: u64,
     /// Idle connections, and slow ones.
@@ -177,7 +177,7 @@ async fn fill(platform: &Embedded) -> Target {
     Target { addr, token: token.trim().into(), cases }
 }
 
-/// Users who read as fast as they are answered; health checks ten times a second beside
+/// Users who read, a tenth of a second between two reads; health checks fifty times a second beside
 /// them.
 async fn users(args: &Args, target: &Target, length: Duration, goals: &mut Goals) {
     let until = Instant::now() + length;
