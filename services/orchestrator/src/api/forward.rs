@@ -118,7 +118,7 @@ impl Forward {
         if Self::came_from_another(request) || self.elsewhere(id).is_none() {
             return Response::new(own);
         }
-        Response::new(self.hand_on(request, path, shard_of(id)).await.unwrap_or(own))
+        Response::new(self.ask(request, path, shard_of(id)).await.unwrap_or(own))
     }
 
     /// One request of a batch, when another replica has its execution.
@@ -167,6 +167,7 @@ impl Forward {
         }
     }
 
+    /// One question to the replica that is known to have the shard.
     async fn ask<Q, A>(&self, request: &Request<Q>, path: &'static str, shard: u8) -> Result<A, Status>
     where
         Q: Message,
