@@ -2,8 +2,9 @@
 //!
 //! Nothing here waits for anything but the disk. Statements are prepared once a
 //! connection, and planned once: SQLite's query planner stability guarantee is on,
-//! or each `LIMIT $1` would be parsed and planned anew for each value. A statement that takes too long is stopped from inside: SQLite
-//! asks every few thousand steps whether its time is over.
+//! or each `LIMIT $1` would be parsed and planned anew for each value. A statement
+//! that takes too long is stopped from inside: SQLite asks every few thousand steps
+//! whether its time is over.
 
 use super::{Control, Failed, Role, STATEMENTS, Wanted};
 use crate::row::Set;
