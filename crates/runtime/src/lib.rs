@@ -47,7 +47,7 @@ pub use host::{Host, HostSettings, Running};
 pub use identity::{CALLER_HEADER, Minter};
 pub use metrics::CacheMetrics;
 pub use probe::is_ready;
-pub use relay::Outbox;
+pub use relay::{Outbox, Pending};
 pub use server::Answered;
 pub use service::{Dialer, Service, Setup};
 pub use status::{fault_of, status};

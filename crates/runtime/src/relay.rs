@@ -37,11 +37,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Time for the last batches when the process stops.
 const FAREWELL: Duration = Duration::from_secs(3);
 
+/// Events that wait for the log.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// With their sequence numbers.
+    pub events: Vec<(i64, AuditEvent)>,
+    /// Whether more of them were there when these were read.
+    pub more: bool,
+}
+
 /// Where committed events wait for the log.
 pub trait Outbox: Send + Sync + 'static {
-    /// The oldest events the log does not have yet, at most `limit`, with their
-    /// sequence numbers, in the order of their commits.
-    fn pending(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>>;
+    /// The oldest events the log does not have yet, at most `limit`, in the order of
+    /// their commits.
+    fn pending(&self, limit: u32) -> BoxFuture<'_, Result<Pending, Fault>>;
 
     /// The log has everything up to this sequence number.
     fn acknowledge(&self, sequence: i64) -> BoxFuture<'_, Result<(), Fault>>;
@@ -51,8 +60,12 @@ pub trait Outbox: Send + Sync + 'static {
 }
 
 impl Outbox for Db {
-    fn pending(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>> {
-        Box::pin(async move { Ok(outbox::pending(self, 0, limit).await?) })
+    fn pending(&self, limit: u32) -> BoxFuture<'_, Result<Pending, Fault>> {
+        Box::pin(async move {
+            let events = outbox::pending(self, 0, limit).await?;
+            let more = events.len() >= limit as usize;
+            Ok(Pending { events, more })
+        })
     }
 
     fn acknowledge(&self, sequence: i64) -> BoxFuture<'_, Result<(), Fault>> {
@@ -62,6 +75,17 @@ impl Outbox for Db {
     fn notify(&self) -> Arc<Notify> {
         self.outbox_notify()
     }
+}
+
+/// How long batches are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// What was there when the last batch was read is sent. What came meanwhile waits
+    /// for the next look: a busy service would never see its outbox empty, and send
+    /// every few events by themselves.
+    CaughtUp,
+    /// Nothing is left.
+    Empty,
 }
 
 /// The relay of one service.
@@ -86,7 +110,7 @@ impl Relay {
             let drained = tokio::select! {
                 // What was under way is sent again below: the log keeps each event once.
                 () = stop.cancelled() => break,
-                drained = self.drain() => drained,
+                drained = self.drain(Until::CaughtUp) => drained,
             };
             let (pause, knocked) = match drained {
                 Ok(()) => {
@@ -108,16 +132,16 @@ impl Relay {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        let _ = tokio::time::timeout(FAREWELL, self.drain()).await;
+        let _ = tokio::time::timeout(FAREWELL, self.drain(Until::Empty)).await;
     }
 
-    /// Sends batch after batch until nothing is left.
-    async fn drain(&self) -> Result<(), Fault> {
+    /// Sends batch after batch.
+    async fn drain(&self, until: Until) -> Result<(), Fault> {
         loop {
-            let batch = self.outbox.pending(BATCH).await?;
-            self.look_at(&batch);
-            let Some(last) = batch.last().map(|(sequence, _)| *sequence) else { return Ok(()) };
-            let entries: Vec<_> = batch.into_iter().map(|(_, event)| entry(self.service, event)).collect();
+            let Pending { events, more } = self.outbox.pending(BATCH).await?;
+            self.look_at(&events);
+            let Some(last) = events.last().map(|(sequence, _)| *sequence) else { return Ok(()) };
+            let entries: Vec<_> = events.into_iter().map(|(_, event)| entry(self.service, event)).collect();
             for chunk in entries.chunks(BATCH as usize) {
                 probity_failpoint::hit("relay.before_send");
                 self.send(chunk.to_vec()).await?;
@@ -125,6 +149,9 @@ impl Relay {
             }
             self.outbox.acknowledge(last).await?;
             probity_failpoint::hit("relay.acknowledged");
+            if !more && until == Until::CaughtUp {
+                return Ok(());
+            }
         }
     }
 
@@ -175,9 +202,9 @@ mod tests {
     struct One;
 
     impl Outbox for One {
-        fn pending(&self, _limit: u32) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>> {
+        fn pending(&self, _limit: u32) -> BoxFuture<'_, Result<Pending, Fault>> {
             let event = AuditEvent::new(&Ctx::service("intake", "t", "r"), Micros(1), "a", "s");
-            Box::pin(std::future::ready(Ok(vec![(1, event)])))
+            Box::pin(std::future::ready(Ok(Pending { events: vec![(1, event)], more: false })))
         }
 
         fn acknowledge(&self, _sequence: i64) -> BoxFuture<'_, Result<(), Fault>> {

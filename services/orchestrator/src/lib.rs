@@ -31,6 +31,7 @@ mod schedules;
 mod store;
 mod tasks;
 mod views;
+mod watchers;
 
 pub use catalog::Contracts;
 pub use config::Config;

@@ -31,8 +31,8 @@ struct Args {
     /// Executions that are stored when a round is measured, rising.
     #[arg(long, value_delimiter = ',', default_value = "10000,100000,1000000")]
     marks: Vec<u64>,
-    /// Calls of a round.
-    #[arg(long, default_value_t = 4_000)]
+    /// Calls of a round: enough for what PostgreSQL does once a minute to even out.
+    #[arg(long, default_value_t = 20_000)]
     calls: u64,
     /// Minutes a transaction is held open after the last mark; needs postgres.
     #[arg(long, default_value_t = 0)]

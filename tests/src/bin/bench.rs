@@ -16,6 +16,7 @@ use probity_proto::orchestrator::{GetCaseRequest, WatchCaseRequest};
 use probity_testkit::{Child, Postgres, free_port};
 use probity_tests::load::Load;
 use probity_tests::sandbox::{Embedded, SERVICES, binary};
+use probity_tests::workflows::machine::cpu_s;
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
@@ -141,7 +142,11 @@ async fn main() {
             args.callers
         );
         let (caches, database) = (measured.caches().await, measured.database());
+        let before = cpu_s(measured.platform.pid());
         run(&args, &measured.platform, Load::new(args.seed + round)).await;
+        let after = cpu_s(measured.platform.pid());
+        let [user, system] = [0, 1].map(|at| (after[at] - before[at]) * 1_000.0 / args.cases as f64);
+        println!("processor time, each case  {user:>8.2} ms outside and {system:.2} ms inside the kernel");
         print_caches(&caches, &measured.caches().await);
         if let (Some(before), Some(after)) = (database, measured.database()) {
             let each = |at: usize| (after[at] - before[at]) / args.cases as f64;

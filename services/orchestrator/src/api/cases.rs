@@ -218,12 +218,12 @@ impl CaseService for Cases {
         &self,
         request: Request<WatchCaseRequest>,
     ) -> Result<Response<Self::WatchCaseStream>, Status> {
-        // Subscribed before the first read, so that nothing falls between.
-        let changed = self.lane.watch();
-        let case = self.get(request.ctx()?, &request.get_ref().name).await.map_err(status)?;
-        let id = convert::case_id("name", &case.name).map_err(status)?;
-        let after = request.get_ref().after_sequence;
-        Ok(Response::new(history::watch(self.store.clone(), ExecutionId(id.0), after, changed)))
+        let (ctx, WatchCaseRequest { name, after_sequence }) = (request.ctx()?, request.get_ref());
+        let id = convert::case_id("name", name).map_err(status)?;
+        // Before the first read, so that nothing falls between.
+        let watch = self.lane.watch(ExecutionId(id.0));
+        self.get(ctx, name).await.map_err(status)?;
+        Ok(Response::new(history::watch(self.store.clone(), *after_sequence, watch)))
     }
 
     async fn list_history(

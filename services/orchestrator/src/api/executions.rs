@@ -135,10 +135,11 @@ impl ExecutionService for Executions {
         &self,
         request: Request<WatchExecutionRequest>,
     ) -> Result<Response<Self::WatchExecutionStream>, Status> {
-        // Subscribed before the first read, so that nothing falls between.
-        let changed = self.lane.watch();
-        let id = self.seen(request.ctx()?, "name", &request.get_ref().name).await.map_err(status)?;
-        Ok(Response::new(history::watch(self.store.clone(), id, request.get_ref().after_sequence, changed)))
+        let (ctx, WatchExecutionRequest { name, after_sequence }) = (request.ctx()?, request.get_ref());
+        // Before the first read, so that nothing falls between.
+        let watch = self.lane.watch(convert::execution_id("name", name).map_err(status)?);
+        self.seen(ctx, "name", name).await.map_err(status)?;
+        Ok(Response::new(history::watch(self.store.clone(), *after_sequence, watch)))
     }
 
     async fn cancel_execution(

@@ -142,8 +142,15 @@ fn shorten(mut value: Json) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    /// A turn of an execution with one fact, of this number.
+    pub(crate) fn turn_of(execution: ExecutionId, first: i64) -> Arc<StoredTurn> {
+        let fact = Fact::StepScheduled { step: "a".into(), item: None, attempt: 1, input: json!({}).into() };
+        Arc::new(StoredTurn { execution, first, ..turn(vec![fact]) })
+    }
 
     fn turn(facts: Vec<Fact>) -> StoredTurn {
         StoredTurn {

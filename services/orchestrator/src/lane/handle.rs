@@ -4,6 +4,7 @@ use crate::domain::audit::StoredTurn;
 use crate::domain::ownership::Survey;
 use crate::error::Error;
 use crate::store::{Recent, View};
+use crate::watchers::{Watch, Watchers};
 use parking_lot::{Mutex, RwLock};
 use probity_engine::{Definition, Event, Opening, What};
 use probity_storage::idempotency::Scope;
@@ -11,10 +12,7 @@ use probity_types::Ctx;
 use probity_types::id::{CaseId, ExecutionId};
 use serde_json::Value as Json;
 use std::sync::Arc;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
-
-/// Changes a slow watcher may be behind before it reads everything anew.
-const WATCH_BUFFER: usize = 4_096;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// What the lane answers.
 #[derive(Debug)]
@@ -119,7 +117,7 @@ impl Message {
 pub(crate) struct Handle {
     messages: mpsc::Sender<Message>,
     committed: Arc<Notify>,
-    changed: broadcast::Sender<ExecutionId>,
+    watchers: Watchers,
     recent: Arc<Mutex<Recent>>,
     survey: Arc<RwLock<Survey>>,
 }
@@ -127,11 +125,10 @@ pub(crate) struct Handle {
 impl Handle {
     pub(super) fn new(queue: usize) -> (Self, mpsc::Receiver<Message>) {
         let (messages, inbox) = mpsc::channel(queue);
-        let (changed, _) = broadcast::channel(WATCH_BUFFER);
         let handle = Self {
             messages,
             committed: Arc::default(),
-            changed,
+            watchers: Watchers::default(),
             recent: Arc::default(),
             survey: Arc::default(),
         };
@@ -170,9 +167,9 @@ impl Handle {
         self.committed.clone()
     }
 
-    /// Executions as they change, after the commit.
-    pub(crate) fn watch(&self) -> broadcast::Receiver<ExecutionId> {
-        self.changed.subscribe()
+    /// The turns of an execution as they are stored by this replica.
+    pub(crate) fn watch(&self, id: ExecutionId) -> Watch {
+        self.watchers.watch(id)
     }
 
     /// What was committed last.
@@ -186,12 +183,9 @@ impl Handle {
     }
 
     pub(super) fn committed(&self, turns: Vec<Arc<StoredTurn>>) {
+        self.watchers.tell(&turns);
         self.recent.lock().extend(turns);
         self.committed.notify_one();
-    }
-
-    pub(super) fn changed(&self, id: ExecutionId) {
-        let _ = self.changed.send(id);
     }
 
     pub(super) fn surveyed(&self, survey: Survey) {

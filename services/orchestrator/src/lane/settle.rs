@@ -63,8 +63,7 @@ impl Lane {
             let left_out = known.map(|(opening, _)| opening.execution);
             views::written(writing, &batch.rows, &left_out.collect());
         }
-        let Settled { turns, commands, left_out, changed, visited } =
-            work.settle(opened, &self.parts.metrics);
+        let Settled { turns, commands, left_out, visited } = work.settle(opened, &self.parts.metrics);
         probity_failpoint::hit("lane.answered");
         let mut recall = Vec::new();
         if !turns.is_empty() {
@@ -87,9 +86,6 @@ impl Lane {
         self.inner.extend(recall.iter().flat_map(|id| self.parts.board.recall(*id)).map(tasks::recalled));
         for id in visited {
             self.let_go(id, next);
-        }
-        for id in changed {
-            self.handle.changed(id);
         }
         self.parts.metrics.live.set(i64::try_from(self.live.len()).unwrap_or(i64::MAX));
         Ok(())

@@ -43,7 +43,6 @@ pub(super) struct Settled {
     pub(super) commands: Vec<(ExecutionId, Vec<Command>)>,
     /// Executions that were started before and are not started again.
     pub(super) left_out: HashSet<ExecutionId>,
-    pub(super) changed: Vec<ExecutionId>,
     pub(super) visited: HashSet<ExecutionId>,
 }
 
@@ -164,17 +163,10 @@ impl Work {
         self.acknowledgements.into_iter().for_each(|told| told(true));
         if !left_out.is_empty() {
             self.turns.retain(|turn| !left_out.contains(&turn.execution));
-            self.changed.retain(|execution| !left_out.contains(execution));
             self.commands.retain(|(execution, _)| !left_out.contains(execution));
         }
         count(&self.turns, metrics);
-        Settled {
-            turns: self.turns,
-            commands: self.commands,
-            left_out,
-            changed: self.changed,
-            visited: self.visited,
-        }
+        Settled { turns: self.turns, commands: self.commands, left_out, visited: self.visited }
     }
 }
 

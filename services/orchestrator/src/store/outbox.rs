@@ -9,9 +9,9 @@ use crate::domain::audit::StoredTurn;
 use crate::sabotage::{self, Damage};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use probity_runtime::Outbox;
+use probity_runtime::{Outbox, Pending};
 use probity_storage::args;
-use probity_types::{AuditEvent, Fault};
+use probity_types::Fault;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -121,16 +121,16 @@ impl JournalOutbox {
         Ok(())
     }
 
-    async fn read(&self, limit: u32) -> Result<Vec<(i64, AuditEvent)>, Fault> {
+    async fn read(&self, limit: u32) -> Result<Pending, Fault> {
         let mut marks = self.marks.lock().await;
         self.look(&mut marks).await?;
         let mut at = 0;
         while let Some(mut mark) = marks.logs.get(at).copied() {
-            let events = self.events(&mut mark, limit).await?;
+            let Pending { events, more } = self.events(&mut mark, limit).await?;
             marks.logs[at] = mark;
             if !events.is_empty() {
                 marks.handed = at;
-                return Ok(events);
+                return Ok(Pending { events, more: more || at + 1 < marks.logs.len() });
             }
             if mark.sealed > 0 {
                 self.forget(mark.log).await?;
@@ -139,21 +139,25 @@ impl JournalOutbox {
                 at += 1;
             }
         }
-        Ok(Vec::new())
+        Ok(Pending::default())
     }
 
     /// The events after a mark. Turns that have nothing to tell are passed over.
-    async fn events(&self, mark: &mut Mark, limit: u32) -> Result<Vec<(i64, AuditEvent)>, Fault> {
+    async fn events(&self, mark: &mut Mark, limit: u32) -> Result<Pending, Fault> {
         let limit = limit.max(1);
         mark.read = mark.position;
         loop {
             let recent = self.recent.lock().after(mark.log, mark.read, limit as usize);
-            let turns = match recent {
-                Some(turns) => turns,
-                None => self.store.journal(mark.log, mark.read, i64::from(limit.div_ceil(4))).await?,
+            let (turns, page) = match recent {
+                Some(turns) => (turns, limit),
+                None => {
+                    let page = limit.div_ceil(4);
+                    (self.store.journal(mark.log, mark.read, i64::from(page)).await?, page)
+                }
             };
-            let Some((last, _)) = turns.last() else { return Ok(Vec::new()) };
+            let Some((last, _)) = turns.last() else { return Ok(Pending::default()) };
             let last = *last;
+            let mut more = turns.len() >= page as usize;
             let mut events = Vec::new();
             for (position, turn) in &turns {
                 mark.read = *position;
@@ -162,11 +166,12 @@ impl JournalOutbox {
                 }
                 events.extend(turn.events().map(|event| (*position, event)));
                 if events.len() >= limit as usize {
+                    more = true;
                     break;
                 }
             }
             if !events.is_empty() {
-                return Ok(events);
+                return Ok(Pending { events, more });
             }
             mark.read = last;
         }
@@ -209,7 +214,7 @@ impl JournalOutbox {
 }
 
 impl Outbox for JournalOutbox {
-    fn pending(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(i64, AuditEvent)>, Fault>> {
+    fn pending(&self, limit: u32) -> BoxFuture<'_, Result<Pending, Fault>> {
         Box::pin(self.read(limit))
     }
 
