@@ -14,7 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
+/// Cases of a release and another.
 const CASES: u64 = 200;
+/// Cases for each kill: more than callers, or those that are slow to open would be beaten
+/// by quick ones each time, and never be opened.
+const CASES_A_KILL: u64 = 20;
+
 /// Kills: ten, or as `PROBITY_ROUNDS` says.
 fn kills() -> u64 {
     std::env::var("PROBITY_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
@@ -28,6 +33,7 @@ async fn open_all(
     load: Load,
     url: watch::Receiver<Client>,
     opened: Arc<AtomicU64>,
+    cases: u64,
 ) -> BTreeMap<String, String> {
     let next = Arc::new(AtomicU64::new(0));
     let callers = (0..CALLERS).map(|_| {
@@ -36,7 +42,7 @@ async fn open_all(
             let mut mine = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::SeqCst);
-                if number >= CASES {
+                if number >= cases {
                     return mine;
                 }
                 let name = open_somewhere(load, number, &url).await;
@@ -67,8 +73,8 @@ async fn open_somewhere(load: Load, number: u64, serving: &watch::Receiver<Clien
 }
 
 /// Spreads what is done over the load: each comes after a further share of it.
-async fn a_share(opened: &AtomicU64, turn: u64, turns: u64) {
-    let share = CASES * (turn + 1) / (turns + 2);
+async fn a_share(opened: &AtomicU64, cases: u64, turn: u64, turns: u64) {
+    let share = cases * (turn + 1) / (turns + 2);
     eventually(LIMIT, async || {
         let so_far = opened.load(Ordering::SeqCst);
         if so_far >= share { Ok(()) } else { Err(so_far) }
@@ -77,7 +83,7 @@ async fn a_share(opened: &AtomicU64, turn: u64, turns: u64) {
 }
 
 /// Everything ended, and the checker finds nothing wrong.
-async fn all_is_well(platform: Embedded, acknowledged: &BTreeMap<String, String>) {
+async fn all_is_well(platform: Embedded, acknowledged: &BTreeMap<String, String>, cases: u64) {
     let names: Vec<String> = acknowledged.values().cloned().collect();
     settle(&platform.client(), &names, LIMIT).await;
     let dir = platform.dir.clone();
@@ -85,7 +91,7 @@ async fn all_is_well(platform: Embedded, acknowledged: &BTreeMap<String, String>
     let report = checker::check(&Stores::sqlite(&dir), acknowledged).await;
     println!("{} cases, {} facts, {} entries", report.cases, report.facts, report.entries);
     assert_eq!(report.problems, Vec::<String>::new());
-    assert_eq!(report.cases as u64, CASES);
+    assert_eq!(report.cases as u64, cases);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,15 +100,15 @@ async fn ten_kills_amid_two_hundred_cases() {
     let mut platform = Embedded::start(dir.path()).await;
     let (send, serving) = watch::channel(platform.client());
     let opened = Arc::new(AtomicU64::new(0));
-    let opening = tokio::spawn(open_all(Load::new(11), serving, opened.clone()));
-    let kills = kills();
+    let (kills, cases) = (kills(), kills() * CASES_A_KILL);
+    let opening = tokio::spawn(open_all(Load::new(11), serving, opened.clone(), cases));
     for kill in 0..kills {
-        a_share(&opened, kill, kills).await;
+        a_share(&opened, cases, kill, kills).await;
         platform.kill().await;
         platform = Embedded::start(dir.path()).await;
         send.send(platform.client()).unwrap();
     }
-    all_is_well(platform, &opening.await.unwrap()).await;
+    all_is_well(platform, &opening.await.unwrap(), cases).await;
 }
 
 /// The program of the release before this one: `PROBITY_PREVIOUS` names it. Without one
@@ -142,10 +148,10 @@ async fn another_release_and_back_amid_two_hundred_cases() {
     let mut platform = Embedded::start_program(first, dir.path()).await;
     let (send, serving) = watch::channel(platform.client());
     let opened = Arc::new(AtomicU64::new(0));
-    let opening = tokio::spawn(open_all(Load::new(27), serving, opened.clone()));
+    let opening = tokio::spawn(open_all(Load::new(27), serving, opened.clone(), CASES));
     // There, back, and there again: each finds what the other was in the middle of.
     for turn in 0..3 {
-        a_share(&opened, turn, 3).await;
+        a_share(&opened, CASES, turn, 3).await;
         platform.stop().await;
         if before.is_none() && turn == 0 {
             a_later_release_was_here(dir.path()).await;
@@ -154,5 +160,5 @@ async fn another_release_and_back_amid_two_hundred_cases() {
         platform = Embedded::start_program(next, dir.path()).await;
         send.send(platform.client()).unwrap();
     }
-    all_is_well(platform, &opening.await.unwrap()).await;
+    all_is_well(platform, &opening.await.unwrap(), CASES).await;
 }
