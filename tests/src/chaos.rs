@@ -1,8 +1,9 @@
 //! Faults in a platform of real processes, and what its door sees of them: who can
 //! be reached, for how long not, and what becomes of the cases.
 
+use crate::control::Control;
 use crate::load::{Load, is_settled};
-use crate::sandbox::{SERVICES, Separate};
+use crate::sandbox::{SERVICES, Separate, Setup};
 use probity_cli::client::Client;
 use probity_proto::anticorruption::ListWatchlistsRequest;
 use probity_proto::audit::GetLogKeyRequest;
@@ -14,7 +15,6 @@ use probity_proto::monitoring::{
 use probity_proto::orchestrator::{CaseState, GetCaseRequest, ListDefinitionsRequest, WaitKind};
 use probity_proto::spam::GetModelRequest;
 use rustix::process::Signal;
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tonic::{Code, Request, Status};
 
@@ -62,8 +62,10 @@ pub struct Seen {
     pub probes: u32,
     /// Those that did not reach it.
     pub failed: u32,
-    /// The longest time it could not be reached.
+    /// The longest time it could not be reached while the door and it had the processor.
     pub longest: Duration,
+    /// The same by the clock on the wall.
+    pub wall: Duration,
 }
 
 /// One call to a service through the door; it reached the service whatever the
@@ -72,29 +74,38 @@ pub struct Seen {
 /// # Errors
 /// What the door said instead.
 pub async fn probe(client: &Client, service: &str) -> Result<(), Status> {
-    fn asked<M>(client: &Client, message: M) -> Request<M> {
-        let (mut request, _) = client.request(message, None);
-        request.set_timeout(PATIENCE);
-        request
-    }
+    probe_for(client, service, PATIENCE).await
+}
+
+/// As [`probe`], for as long as this.
+///
+/// # Errors
+/// What the door said instead.
+pub async fn probe_for(client: &Client, service: &str, patience: Duration) -> Result<(), Status> {
     let answer = match service {
         "audit-aggregator" => {
-            client.audit().get_log_key(asked(client, GetLogKeyRequest::default())).await.map(drop)
+            client.audit().get_log_key(asked(client, GetLogKeyRequest::default(), patience)).await.map(drop)
         }
-        "intake" => {
-            client.documents().list_documents(asked(client, ListDocumentsRequest::default())).await.map(drop)
-        }
+        "intake" => client
+            .documents()
+            .list_documents(asked(client, ListDocumentsRequest::default(), patience))
+            .await
+            .map(drop),
         "spam-detection" => {
-            client.spam().get_model(asked(client, GetModelRequest::default())).await.map(drop)
+            client.spam().get_model(asked(client, GetModelRequest::default(), patience)).await.map(drop)
         }
-        "anti-corruption" => {
-            client.findings().list_watchlists(asked(client, ListWatchlistsRequest::default())).await.map(drop)
-        }
-        "compliance-validator" => {
-            client.compliance().list_policies(asked(client, ListPoliciesRequest::default())).await.map(drop)
-        }
+        "anti-corruption" => client
+            .findings()
+            .list_watchlists(asked(client, ListWatchlistsRequest::default(), patience))
+            .await
+            .map(drop),
+        "compliance-validator" => client
+            .compliance()
+            .list_policies(asked(client, ListPoliciesRequest::default(), patience))
+            .await
+            .map(drop),
         _ => {
-            let request = asked(client, ListDefinitionsRequest::default());
+            let request = asked(client, ListDefinitionsRequest::default(), patience);
             client.workflows().list_definitions(request).await.map(drop)
         }
     };
@@ -104,22 +115,29 @@ pub async fn probe(client: &Client, service: &str) -> Result<(), Status> {
     }
 }
 
+fn asked<M>(client: &Client, message: M, patience: Duration) -> Request<M> {
+    let (mut request, _) = client.request(message, None);
+    request.set_timeout(patience);
+    request
+}
+
 fn is_away(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled)
 }
 
 /// Asks a service again and again for a while.
-pub async fn watch(client: &Client, service: &str, during: Duration) -> Seen {
+pub async fn watch(client: &Client, service: &str, during: Duration, control: &Control) -> Seen {
     let (until, mut seen, mut away) = (Instant::now() + during, Seen::default(), None);
     while Instant::now() < until {
-        let begun = Instant::now();
+        let begun = (Instant::now(), control.now());
         seen.probes += 1;
         if probe(client, service).await.is_ok() {
             away = None;
         } else {
             seen.failed += 1;
-            let since: Instant = *away.get_or_insert(begun);
-            seen.longest = seen.longest.max(since.elapsed());
+            let (wall, steady) = *away.get_or_insert(begun);
+            seen.longest = seen.longest.max(control.since(steady));
+            seen.wall = seen.wall.max(wall.elapsed());
         }
         tokio::time::sleep(PACE).await;
     }
@@ -129,7 +147,12 @@ pub async fn watch(client: &Client, service: &str, during: Duration) -> Seen {
 impl Chaos {
     /// Starts everything, and waits until every service can be reached.
     pub async fn start(dir: &std::path::Path) -> Self {
-        let platform = Separate::start(dir, BTreeMap::new()).await;
+        Self::with(dir, Setup::default()).await
+    }
+
+    /// The same, started like this.
+    pub async fn with(dir: &std::path::Path, setup: Setup) -> Self {
+        let platform = Separate::with(dir, setup).await;
         let client = platform.client();
         let chaos = Self { platform, client };
         chaos.all_reached().await;
@@ -149,6 +172,12 @@ impl Chaos {
             .await;
         }
         begun.elapsed()
+    }
+
+    /// A clock that runs while the door and a service have the processor.
+    #[must_use]
+    pub fn control(&self, service: &str) -> Control {
+        Control::of(vec![self.platform.admin("gateway"), self.platform.admin(service)])
     }
 
     /// Begins a fault of a service.
@@ -245,7 +274,7 @@ pub struct Outcome {
     pub recovered: usize,
     /// From the end of the fault to the last case's.
     pub took: Duration,
-    /// The longest time another service could not be reached.
+    /// The longest time another service could not be reached, as [`Seen::longest`] has it.
     pub others: Duration,
     /// How much of the probes of the service failed: that the fault did happen.
     pub failed: f64,
@@ -268,8 +297,8 @@ impl Scenario {
             futures::future::join_all(opened).await
         });
         let watched = peers().into_iter().map(|service| {
-            let client = chaos.client.clone();
-            async move { (service, watch(&client, service, lasts).await) }
+            let (client, control) = (chaos.client.clone(), chaos.control(service));
+            async move { (service, watch(&client, service, lasts, &control).await) }
         });
         let seen = futures::future::join_all(watched).await;
         chaos.end(self.service, self.fault).await;

@@ -7,13 +7,17 @@
 pub mod chaos;
 pub mod checker;
 pub mod cluster;
+pub mod control;
 pub mod doors;
 pub mod fuzz;
 pub mod load;
 pub mod peers;
+pub mod proxy;
 pub mod sandbox;
 pub mod trial;
 pub mod workflows;
 
+pub use control::Control;
 pub use load::Load;
-pub use sandbox::{Embedded, Separate};
+pub use proxy::{Line, Proxy};
+pub use sandbox::{Embedded, Separate, Setup};

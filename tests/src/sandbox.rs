@@ -1,11 +1,14 @@
 //! The platform as its users run it: real binaries on free ports.
 
+use crate::proxy::Proxy;
 use probity_cli::client::Client;
 use probity_testkit::{Child, eventually, free_port};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(30);
@@ -108,11 +111,36 @@ fn client(url: &str, token: &Path) -> Client {
     Client::with_token(url, token.trim(), PATIENCE).expect("a client")
 }
 
+/// What an admin port answers, head and all.
+///
+/// # Errors
+/// When it cannot be reached.
+pub async fn get(admin: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(admin).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    Ok(text)
+}
+
+/// How a process a service is started.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// The PostgreSQL of services that do not use SQLite.
+    pub databases: BTreeMap<&'static str, String>,
+    /// Environment of every service.
+    pub env: Vec<(&'static str, String)>,
+    /// Callers and callees whose calls go through a [`Proxy`].
+    pub through: Vec<(&'static str, &'static str)>,
+}
+
 /// One process a service, with mutual TLS between them.
 pub struct Separate {
     children: BTreeMap<&'static str, Child>,
     ports: BTreeMap<&'static str, u16>,
-    databases: BTreeMap<&'static str, String>,
+    admins: BTreeMap<&'static str, String>,
+    proxies: BTreeMap<(&'static str, &'static str), Proxy>,
+    setup: Setup,
     /// The data folder.
     pub dir: PathBuf,
 }
@@ -121,12 +149,22 @@ impl Separate {
     /// Starts every service. `databases` names the PostgreSQL of services that do
     /// not use SQLite.
     pub async fn start(dir: &Path, databases: BTreeMap<&'static str, String>) -> Self {
-        let ports = SERVICES.iter().map(|name| (*name, free_port())).collect();
-        let mut platform = Self { children: BTreeMap::new(), ports, databases, dir: dir.to_owned() };
+        Self::with(dir, Setup { databases, ..Setup::default() }).await
+    }
+
+    /// Starts every service like this.
+    pub async fn with(dir: &Path, setup: Setup) -> Self {
+        let ports: BTreeMap<_, _> = SERVICES.iter().map(|name| (*name, free_port())).collect();
+        let mut proxies = BTreeMap::new();
+        for edge in &setup.through {
+            proxies.insert(*edge, Proxy::start(ports[edge.1]).await);
+        }
+        let (children, admins, dir) = (BTreeMap::new(), BTreeMap::new(), dir.to_owned());
+        let mut platform = Self { children, ports, admins, proxies, setup, dir };
         for name in SERVICES {
             platform.start_service(name).await;
         }
-        let token = dir.join("token");
+        let token = platform.dir.join("token");
         eventually(START, async || if token.is_file() { Ok(()) } else { Err("no token yet") }).await;
         platform
     }
@@ -137,17 +175,50 @@ impl Separate {
         let listen = format!("127.0.0.1:{}", self.ports[name]);
         command.arg("--data-dir").arg(&self.dir).args(["--listen", &listen, "--admin-listen", "127.0.0.1:0"]);
         for (peer, port) in self.ports.iter().filter(|(peer, _)| **peer != name) {
-            command.args(["--peer", &format!("{peer}=http://127.0.0.1:{port}")]);
+            let through = self.proxies.get(&(name, *peer)).map(Proxy::url);
+            let url = through.unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
+            command.args(["--peer", &format!("{peer}={url}")]);
         }
+        command.envs(self.setup.env.iter().map(|(key, value)| (*key, value.as_str())));
         command.env("PROBITY_TLS__DEVELOPMENT", "true").env("PROBITY_HOST__DEVELOPMENT", "true");
         command.env("PROBITY_GATEWAY__ADMIN_TOKEN_FILE", self.dir.join("token"));
-        if let Some(url) = self.databases.get(name) {
+        if let Some(url) = self.setup.databases.get(name) {
             let key = format!("PROBITY_{}__DATABASE__URL", name.replace('-', "_").to_uppercase());
             command.env(key, url);
         }
         let mut child = Child::spawn(command);
-        child.wait_for_line(START, |line| line.starts_with("READY ")).await;
+        let line = child.wait_for_line(START, |line| line.starts_with("READY ")).await;
+        let admin = line.rsplit("http://").next().unwrap_or_default().trim_end_matches(')');
+        self.admins.insert(name, admin.to_owned());
         self.children.insert(name, child);
+    }
+
+    /// The admin port of a service.
+    ///
+    /// # Panics
+    /// When it was never started.
+    #[must_use]
+    pub fn admin(&self, name: &str) -> String {
+        self.admins[name].clone()
+    }
+
+    /// The line from one service to another.
+    ///
+    /// # Panics
+    /// When it does not go through a proxy.
+    #[must_use]
+    pub fn proxy(&self, caller: &'static str, callee: &'static str) -> &Proxy {
+        &self.proxies[&(caller, callee)]
+    }
+
+    /// The sum of a metric of a service over the lines that have this label.
+    ///
+    /// # Panics
+    /// When its admin port does not answer.
+    pub async fn metric(&self, service: &str, name: &str, label: &str) -> f64 {
+        let text = get(&self.admins[service], "/metrics").await.expect("the admin port answers");
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// SIGKILL for one service.

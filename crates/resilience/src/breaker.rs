@@ -36,7 +36,7 @@ mod shared;
 mod window;
 
 pub use config::Config;
-pub use layer::{BreakerLayer, BreakerService, Classify};
+pub use layer::{BreakerFuture, BreakerLayer, BreakerService, Classify};
 pub use machine::{Asked, Change, Machine, Pass, Reason, State};
 pub use manager::{Breakers, TooMany, Unknown};
 pub(crate) use outcome::given_up;

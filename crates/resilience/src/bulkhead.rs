@@ -14,11 +14,13 @@ use crate::refusal::Refusal;
 use crate::watched::watch;
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use pin_project_lite::pin_project;
 use probity_proto::BoxError;
 use serde::{Deserialize, Serialize};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
@@ -189,7 +191,7 @@ where
 {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+    type Future = BulkheadFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -199,22 +201,63 @@ where
         let streams = !is_unary(request.uri().path());
         if let Some(seat) = self.bulkhead.try_enter() {
             let answer = self.inner.call(request);
-            return Box::pin(async move { Ok(seated(answer.await.map_err(Into::into)?, seat, streams)) });
+            return BulkheadFuture { state: State::Seated { answer, seat: Some(seat), streams } };
         }
         let (inner, bulkhead) = (self.inner.clone(), self.bulkhead.clone());
-        Box::pin(async move {
+        let answer: BoxFuture<'static, Result<Response<Body>, BoxError>> = Box::pin(async move {
             match bulkhead.enter().await {
                 Ok(seat) => {
                     let response = inner.oneshot(request).await.map_err(Into::into)?;
-                    Ok(seated(response, seat, streams))
+                    Ok(seated(response, Some(seat), streams))
                 }
                 Err(refusal) => Ok(refusal.into_response()),
             }
-        })
+        });
+        BulkheadFuture { state: State::Waiting { answer } }
     }
 }
 
-fn seated(response: Response<Body>, seat: Seat, streams: bool) -> Response<Body> {
+pin_project! {
+    /// The answer to a call that a [`BulkheadService`] gave a seat.
+    pub struct BulkheadFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum State<F> {
+        Seated {
+            #[pin]
+            answer: F,
+            seat: Option<Seat>,
+            streams: bool,
+        },
+        Waiting { answer: BoxFuture<'static, Result<Response<Body>, BoxError>> },
+    }
+}
+
+impl<F, E> Future for BulkheadFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            Projected::Waiting { answer } => answer.as_mut().poll(cx),
+            Projected::Seated { answer, seat, streams } => {
+                let answer = ready!(answer.poll(cx)).map_err(Into::into);
+                let seat = seat.take();
+                Poll::Ready(answer.map(|response| seated(response, seat, *streams)))
+            }
+        }
+    }
+}
+
+fn seated(response: Response<Body>, seat: Option<Seat>, streams: bool) -> Response<Body> {
     if streams { response } else { watch(response, move |_end| drop(seat)) }
 }
 

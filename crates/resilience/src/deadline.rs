@@ -12,12 +12,13 @@ mod body;
 mod layer;
 mod wire;
 
-pub use layer::{DeadlineLayer, DeadlineService, Limits};
-pub(crate) use wire::write as write_timeout;
+pub use layer::{DeadlineFuture, DeadlineLayer, DeadlineService, Limits};
 pub use wire::{GRPC_TIMEOUT, format_timeout, parse_timeout};
+pub(crate) use wire::{HEADER as TIMEOUT_HEADER, write as write_timeout};
 
 use std::future::Future;
 use std::time::Duration;
+use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 
 tokio::task_local! {
@@ -33,8 +34,12 @@ impl Deadline {
     /// A deadline `timeout` from now.
     #[must_use]
     pub fn within(timeout: Duration) -> Self {
+        Self::after(Instant::now(), timeout)
+    }
+
+    /// A deadline `timeout` after `now`.
+    fn after(now: Instant, timeout: Duration) -> Self {
         // A century stands for more than a clock can hold.
-        let now = Instant::now();
         Self(now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(3_155_760_000)))
     }
 
@@ -53,7 +58,11 @@ impl Deadline {
     /// What is left; zero when it is over.
     #[must_use]
     pub fn remaining(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.left_at(Instant::now())
+    }
+
+    fn left_at(self, now: Instant) -> Duration {
+        self.0.saturating_duration_since(now)
     }
 
     /// True when no time is left.
@@ -72,6 +81,10 @@ impl Deadline {
     /// future; that is for [`DeadlineLayer`] or `tokio::time::timeout_at`.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         CURRENT.scope(self, future).await
+    }
+
+    fn around<F: Future>(self, future: F) -> TaskLocalFuture<Self, F> {
+        CURRENT.scope(self, future)
     }
 
     /// Runs a function with this as the current deadline.

@@ -16,7 +16,10 @@ pub(crate) struct Method {
     pub(crate) repeatable: bool,
 }
 
-type Table = HashMap<String, Method, BuildHasherDefault<PathHasher>>;
+type Table = Paths<Method>;
+
+/// Something by path.
+pub(crate) type Paths<T> = HashMap<String, T, BuildHasherDefault<PathHasher>>;
 
 static METHODS: LazyLock<Table> = LazyLock::new(|| {
     let services = pool().services();
@@ -36,6 +39,11 @@ pub(crate) fn method(path: &str) -> Option<Method> {
     METHODS.get(path).copied()
 }
 
+/// As [`method`], with its path to keep.
+pub(crate) fn named(path: &str) -> Option<(&'static str, Method)> {
+    METHODS.get_key_value(path).map(|(path, method)| (path.as_str(), *method))
+}
+
 /// True for one message in, one message out. A method that is not in the
 /// contracts (health, reflection) counts as a stream, which is the shape with
 /// fewer assumptions.
@@ -43,18 +51,25 @@ pub(crate) fn is_unary(path: &str) -> bool {
     method(path).is_some_and(|method| method.unary)
 }
 
-/// FNV-1a over words of eight bytes. Every call asks this table several times,
-/// and nobody can add to it, so a hash that withstands chosen keys is not needed.
+/// FNV-1a over words of eight bytes. Every call asks such a table several times,
+/// and no caller can add to one, so a hash that withstands chosen keys is not
+/// needed.
 #[derive(Debug, Clone, Copy, Default)]
-struct PathHasher(u64);
+pub(crate) struct PathHasher(u64);
+
+impl PathHasher {
+    fn add(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+    }
+}
 
 impl Hasher for PathHasher {
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = (self.0 ^ u64::from_le_bytes(word)).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.add(u64::from_le_bytes(*word));
         }
+        self.add(rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
     }
 
     fn finish(&self) -> u64 {

@@ -10,5 +10,5 @@
 mod layer;
 mod recorder;
 
-pub use layer::{MeasureLayer, MeasureService};
+pub use layer::{MeasureFuture, MeasureLayer, MeasureService};
 pub use recorder::{Config, MOST, Operation, Performance, Summary};

@@ -19,7 +19,7 @@ mod written;
 pub use budget::{Budget, BudgetConfig};
 pub use classify::{Retryable, Verdict, of_http, of_status, of_status_with};
 pub use codes::Codes;
-pub use layer::{ATTEMPTS_HEADER, BODY_LIMIT, RetryLayer, RetryService};
+pub use layer::{ATTEMPTS_HEADER, BODY_LIMIT, RetryFuture, RetryLayer, RetryService};
 pub use policy::{Jitter, Policy, Preset};
 pub use service_config::{BadServiceConfig, Hedging, MethodConfig, ServiceConfig};
 
@@ -113,13 +113,12 @@ struct Attempts {
     policy: Policy,
     deadline: Option<Deadline>,
     begun: Instant,
-    rng: fastrand::Rng,
     number: u32,
 }
 
 impl Attempts {
     fn new(policy: Policy, deadline: Option<Deadline>) -> Self {
-        Self { policy, deadline, begun: Instant::now(), rng: fastrand::Rng::new(), number: 1 }
+        Self { policy, deadline, begun: Instant::now(), number: 1 }
     }
 
     /// How long to wait for the next attempt; `None` when there is none.
@@ -127,7 +126,11 @@ impl Attempts {
         if let Some(budget) = budget {
             charge(budget, verdict);
         }
-        let wait = self.policy.next_wait(self.number, verdict, self.begun.elapsed(), &mut self.rng)?;
+        if verdict == Verdict::Final {
+            return None;
+        }
+        let rng = &mut fastrand::Rng::new();
+        let wait = self.policy.next_wait(self.number, verdict, self.begun.elapsed(), rng)?;
         if self.deadline.is_some_and(|deadline| !deadline.allows(wait)) {
             return None;
         }

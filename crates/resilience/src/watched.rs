@@ -66,24 +66,25 @@ fn of_headers(headers: &HeaderMap) -> Option<End> {
 
 /// Calls `done` once, with how the answer ended: at once when the head says so,
 /// at its last byte otherwise.
-pub(crate) fn watch(response: Response<Body>, done: impl FnOnce(End) + Send + 'static) -> Response<Body> {
+pub(crate) fn watch<D>(response: Response<Body>, done: D) -> Response<Body>
+where
+    D: FnOnce(End) + Send + Unpin + 'static,
+{
     match of_head(&response) {
         Some(end) => {
             done(end);
             response
         }
-        None => response.map(|inner| Body::new(Watched { inner, done: Some(Box::new(done)) })),
+        None => response.map(|inner| Body::new(Watched { inner, done: Some(done) })),
     }
 }
 
-type Done = Box<dyn FnOnce(End) + Send>;
-
-struct Watched {
+struct Watched<D: FnOnce(End)> {
     inner: Body,
-    done: Option<Done>,
+    done: Option<D>,
 }
 
-impl Watched {
+impl<D: FnOnce(End)> Watched<D> {
     fn finish(&mut self, end: End) {
         if let Some(done) = self.done.take() {
             done(end);
@@ -91,7 +92,7 @@ impl Watched {
     }
 }
 
-impl HttpBody for Watched {
+impl<D: FnOnce(End) + Unpin> HttpBody for Watched<D> {
     type Data = Bytes;
     type Error = Status;
 
@@ -119,7 +120,7 @@ impl HttpBody for Watched {
     }
 }
 
-impl Drop for Watched {
+impl<D: FnOnce(End)> Drop for Watched<D> {
     fn drop(&mut self) {
         let end = if self.inner.is_end_stream() { End::Fine } else { End::Dropped };
         self.finish(end);

@@ -26,14 +26,28 @@ const fn row(
     Row { number, fault, runs, package: "probity-tests", test, env: ("PROBITY_ROUNDS", rounds) }
 }
 
-const ROWS: [Row; 18] = [
+/// A row that is a test of one package.
+const fn row_of(
+    number: &'static str,
+    fault: &'static str,
+    runs: u64,
+    package: &'static str,
+    test: &'static str,
+) -> Row {
+    Row { number, fault, runs, package, test, env: ("PROBITY_ROUNDS", "1") }
+}
+
+const ROWS: [Row; 24] = [
     row("1", "SIGKILL amid cases, all in one process", 50, "ten_kills_amid", "50"),
     row("2", "SIGKILL at every failpoint, both stores", 20, "failpoints::", "20"),
     row("3", "everything killed at once", 20, "everything_killed_at_once", "20"),
     row("4, 5", "join, leave, SIGKILL, SIGSTOP beyond the lease", 1, "scale::", "1"),
     row("6", "PostgreSQL killed or stopped at once", 20, "a_killed_database", "20"),
-    row("8", "Redis killed, frozen, emptied twice, under load", 1, "redis::", "1"),
-    row("9, 10", "12 scripted faults of services", 1, "twelve_scenarios", "1"),
+    row("8", "Redis killed, frozen, emptied; a cache on it altered", 1, "redis::", "1"),
+    row("7", "PostgreSQL away for 5 min, then silent", 1, "stores::", "1"),
+    row("9", "each line of the door cut for 30 s, both ways, one way", 18, "a_cut_line", "1"),
+    row("10", "lines late, narrow, sliced, torn", 5, "a_bad_line", "1"),
+    row("scripted", "12 scripted faults of services", 1, "twelve_scenarios", "1"),
     row("chaos", "2 of 6 services failing at random", 100, "chaos_takes_nobody", "100"),
     row("18", "50% errors, and an open breaker", 1, "a_broken_peer_gets_few", "1"),
     Row {
@@ -55,6 +69,15 @@ const ROWS: [Row; 18] = [
         test: "hostile::",
         env: ("PROBITY_CONNECTIONS", "1000"),
     },
+    row_of("19", "certificates: wrong, over, too soon, changed", 1, "probity-runtime", "tls::"),
+    row_of("19", "keys of tokens changed under load", 1, "probity-gateway", "keys::"),
+    row_of(
+        "19",
+        "a user disabled: refused from the next call on",
+        1,
+        "probity-gateway",
+        "a_disabled_account",
+    ),
     row("checker", "sabotaged builds", 4, "sabotage::", "1"),
     Row {
         number: "26",

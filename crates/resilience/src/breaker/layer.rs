@@ -6,12 +6,13 @@ use crate::methods::is_unary;
 use crate::refusal::Refusal;
 use crate::time::now;
 use crate::watched::{End, of_head, watch};
-use futures::future::BoxFuture;
 use http::{Request, Response};
+use pin_project_lite::pin_project;
 use probity_proto::BoxError;
 use probity_types::FaultKind;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tonic::Status;
 use tonic::body::Body;
@@ -63,11 +64,10 @@ impl<S> Service<Request<Body>> for BreakerService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+    type Future = BreakerFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -76,21 +76,62 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let pass = match self.layer.breaker.ask() {
             Ok(pass) => pass,
-            Err(refusal) => return Box::pin(async move { Ok(refusal.into_response()) }),
+            Err(refusal) => return BreakerFuture { state: State::Refused { refusal: Some(refusal) } },
         };
         let deadline = request.extensions().get().copied().or_else(Deadline::current);
-        let under_way = UnderWay::new(&self.layer, pass, deadline);
+        let under_way = Some(UnderWay::new(&self.layer, pass, deadline));
         let streams = !is_unary(request.uri().path());
         let answer = self.inner.call(request);
-        Box::pin(async move {
-            match answer.await {
-                Ok(response) => Ok(under_way.judge(response, streams)),
-                Err(error) => {
-                    under_way.end(Outcome::Failure);
-                    Err(error.into())
-                }
+        BreakerFuture { state: State::Passed { answer, under_way, streams } }
+    }
+}
+
+pin_project! {
+    /// The answer to a call that a [`BreakerService`] judges.
+    pub struct BreakerFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum State<F> {
+        Refused { refusal: Option<Refusal> },
+        Passed {
+            #[pin]
+            answer: F,
+            under_way: Option<UnderWay>,
+            streams: bool,
+        },
+    }
+}
+
+impl<F, E> Future for BreakerFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            Projected::Refused { refusal } => match refusal.take() {
+                Some(refusal) => Poll::Ready(Ok(refusal.into_response())),
+                None => Poll::Pending, // polled again after its end
+            },
+            Projected::Passed { answer, under_way, streams } => {
+                let answer = ready!(answer.poll(cx)).map_err(Into::into);
+                Poll::Ready(match (answer, under_way.take()) {
+                    (Ok(response), Some(under_way)) => Ok(under_way.judge(response, *streams)),
+                    (Err(error), Some(under_way)) => {
+                        under_way.end(Outcome::Failure);
+                        Err(error)
+                    }
+                    (answer, None) => answer,
+                })
             }
-        })
+        }
     }
 }
 
@@ -131,8 +172,7 @@ impl UnderWay {
 
     fn end(mut self, outcome: Outcome) {
         if let Some(pass) = self.pass.take() {
-            let took = now().saturating_duration_since(self.began);
-            self.layer.breaker.record(pass, outcome, took);
+            self.layer.breaker.record_since(pass, outcome, self.began);
         }
     }
 }
@@ -142,11 +182,7 @@ impl Drop for UnderWay {
         let Some(pass) = self.pass.take() else { return };
         match given_up(self.deadline, self.began) {
             Outcome::Failure => {
-                self.layer.breaker.record(
-                    pass,
-                    Outcome::Failure,
-                    now().saturating_duration_since(self.began),
-                );
+                self.layer.breaker.record_since(pass, Outcome::Failure, self.began);
             }
             _ => self.layer.breaker.abandon(pass),
         }

@@ -108,11 +108,20 @@ impl Breaker {
 
     /// The end of a call that passed and took so long.
     pub fn record(&self, pass: Pass, outcome: Outcome, took: Duration) {
+        self.record_at(now(), pass, outcome, took);
+    }
+
+    /// The end, now, of a call that passed and began then.
+    pub(crate) fn record_since(&self, pass: Pass, outcome: Outcome, began: Instant) {
+        let now = now();
+        self.record_at(now, pass, outcome, now.saturating_duration_since(began));
+    }
+
+    fn record_at(&self, now: Instant, pass: Pass, outcome: Outcome, took: Duration) {
         if outcome == Outcome::Unknown && !pass.probe {
             return;
         }
         let fine = outcome == Outcome::Success && took < self.config.slow_call();
-        let now = now();
         if fine && !pass.probe {
             let slot = slot_of(&self.config, now.saturating_duration_since(self.begun));
             let current = self.fast.gate() == Gate::Closed { generation: pass.generation };

@@ -3,11 +3,14 @@
 use super::body::DeadlineBody;
 use super::{Deadline, earliest, wire};
 use crate::methods::is_unary;
-use futures::future::BoxFuture;
 use http::{Request, Response};
+use pin_project_lite::pin_project;
 use probity_proto::BoxError;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::task::futures::TaskLocalFuture;
+use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -28,7 +31,8 @@ pub struct Limits {
 /// It is the same on both sides. A client tells its peer what is left in
 /// `grpc-timeout`; both end the call with DEADLINE_EXCEEDED when it is over, so
 /// a peer in the same process, which no connection bounds, is bounded too. The
-/// deadline is current for the work inside and rides as a request extension.
+/// deadline is current for the work inside; on a server it rides as a request
+/// extension too.
 #[derive(Debug, Clone, Copy)]
 pub struct DeadlineLayer {
     limits: Limits,
@@ -74,63 +78,113 @@ impl<S> Service<Request<Body>> for DeadlineService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+    type Future = DeadlineFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        match self.layer.prepare(&mut request) {
-            Err(status) => answer(&status),
-            Ok(None) => {
-                let answer = self.inner.call(request);
-                Box::pin(async move { answer.await.map_err(Into::into) })
+        let now = Instant::now();
+        let state = match self.layer.prepare(&mut request, now) {
+            Err(status) => State::Refused { status: Some(status) },
+            Ok(None) => State::Free { answer: self.inner.call(request) },
+            Ok(Some(deadline)) if deadline.left_at(now).is_zero() => {
+                State::Refused { status: Some(exceeded()) }
             }
-            Ok(Some(deadline)) if deadline.is_over() => answer(&exceeded()),
             Ok(Some(deadline)) => {
                 let answer = deadline.enter(|| self.inner.call(request));
-                Box::pin(deadline.scope(async move {
-                    match tokio::time::timeout_at(deadline.at(), answer).await {
-                        Ok(Ok(response)) => Ok(response.map(|body| DeadlineBody::wrap(body, deadline))),
-                        Ok(Err(error)) => Err(error.into()),
-                        Err(_) => Ok(exceeded().into_http()),
-                    }
-                }))
+                State::Bounded { answer: Some(deadline.around(answer)), timer: None, deadline }
+            }
+        };
+        DeadlineFuture { state }
+    }
+}
+
+pin_project! {
+    /// The answer to a call that a [`DeadlineService`] bounds.
+    pub struct DeadlineFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum State<F> {
+        Refused { status: Option<Status> },
+        Free {
+            #[pin]
+            answer: F,
+        },
+        Bounded {
+            #[pin]
+            answer: Option<TaskLocalFuture<Deadline, F>>,
+            // Armed when the answer is not there at once.
+            timer: Option<Pin<Box<Sleep>>>,
+            deadline: Deadline,
+        },
+    }
+}
+
+impl<F, E> Future for DeadlineFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            Projected::Refused { status } => {
+                Poll::Ready(Ok(status.take().unwrap_or_else(exceeded).into_http()))
+            }
+            Projected::Free { answer } => answer.poll(cx).map_err(Into::into),
+            Projected::Bounded { mut answer, timer, deadline } => {
+                if let Some(answer) = answer.as_mut().as_pin_mut()
+                    && let Poll::Ready(answer) = answer.poll(cx)
+                {
+                    let bounded = |body| DeadlineBody::wrap(body, *deadline);
+                    return Poll::Ready(answer.map(|response| response.map(bounded)).map_err(Into::into));
+                }
+                let at = deadline.at();
+                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+                // Work that uses up its share of the thread must not keep the timer from being seen.
+                ready!(pin!(tokio::task::coop::unconstrained(timer.as_mut())).poll(cx));
+                answer.set(None); // which cancels the work
+                Poll::Ready(Ok(exceeded().into_http()))
             }
         }
     }
 }
 
 impl DeadlineLayer {
-    /// Finds the deadline of a call and writes it on the request.
-    fn prepare(self, request: &mut Request<Body>) -> Result<Option<Deadline>, Status> {
+    /// Finds the deadline of a call that begins now and writes it on the request.
+    fn prepare(self, request: &mut Request<Body>, now: Instant) -> Result<Option<Deadline>, Status> {
         let told = match wire::read(request.headers()) {
             wire::Told::Nothing => None,
-            wire::Told::Within(timeout) => Some(Deadline::within(timeout)),
+            wire::Told::Within(timeout) => Some(Deadline::after(now, timeout)),
             wire::Told::Malformed => return Err(malformed()),
         };
         let unary = is_unary(request.uri().path());
         let own = if unary { Some(self.limits.unary) } else { self.limits.stream };
+        let own = own.map(|limit| Deadline::after(now, limit));
         // A server inherits from its caller by the header alone: one in the same
         // process is called from a task that answers another call.
         let outer = if self.side == Side::Client { Deadline::current() } else { None };
-        let Some(deadline) = earliest([own.map(Deadline::within), told, outer]) else { return Ok(None) };
+        let Some(deadline) = earliest([own, told, outer]) else { return Ok(None) };
         if self.side == Side::Client {
-            wire::write(request.headers_mut(), deadline.remaining());
+            wire::write(request.headers_mut(), deadline.left_at(now));
         }
-        request.extensions_mut().insert(deadline);
+        // A request that is passed on may carry the one of its caller.
+        if self.side == Side::Server || request.extensions().get::<Deadline>().is_some() {
+            request.extensions_mut().insert(deadline);
+        }
         Ok(Some(deadline))
     }
-}
-
-fn answer(status: &Status) -> BoxFuture<'static, Result<Response<Body>, BoxError>> {
-    let response = status.clone().into_http();
-    Box::pin(async move { Ok(response) })
 }
 
 /// The status of a call that ran out of time.

@@ -1,15 +1,21 @@
 //! The header `grpc-timeout`: at most eight digits and a unit.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
 /// The header that says how long the caller will wait.
 pub const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-const MOST: u128 = 99_999_999;
+/// The same, read once and not for every call.
+pub(crate) static HEADER: HeaderName = HeaderName::from_static(GRPC_TIMEOUT);
+
+const MOST: u32 = 99_999_999;
+/// Eight digits and a unit.
+const LONGEST: usize = 9;
+const DIGITS: &[u8; 10] = b"0123456789";
 
 /// Unit letters and their length in nanoseconds, shortest first.
-const UNITS: [(char, u128); 6] = [
+const UNITS: [(char, u64); 6] = [
     ('n', 1),
     ('u', 1_000),
     ('m', 1_000_000),
@@ -26,7 +32,7 @@ pub fn parse_timeout(text: &str) -> Option<Duration> {
     let valid = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     let (_, nanos) = UNITS.into_iter().find(|(letter, _)| *letter == unit)?;
     let count: u128 = valid.then(|| digits.parse().ok())??;
-    let nanos = count * nanos;
+    let nanos = count * u128::from(nanos);
     let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
     Some(Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).ok()?))
 }
@@ -35,19 +41,23 @@ pub fn parse_timeout(text: &str) -> Option<Duration> {
 /// never believes it has more time than the caller gives.
 #[must_use]
 pub fn format_timeout(timeout: Duration) -> String {
+    let (count, letter) = scaled(timeout);
+    format!("{count}{letter}")
+}
+
+fn scaled(timeout: Duration) -> (u32, char) {
     // Up to five centuries in words of the machine: this is done for every call.
     if let Ok(nanos) = u64::try_from(timeout.as_nanos()) {
         for (letter, unit) in UNITS {
-            let count = u64::try_from(unit).map_or(0, |unit| nanos / unit);
-            if u128::from(count) <= MOST {
-                return format!("{count}{letter}");
+            let count = u32::try_from(nanos / unit).ok().filter(|count| *count <= MOST);
+            if let Some(count) = count {
+                return (count, letter);
             }
         }
     }
-    let nanos = timeout.as_nanos();
-    let fitting = UNITS.into_iter().find(|(_, unit)| nanos / unit <= MOST);
-    let (letter, unit) = fitting.unwrap_or(UNITS[UNITS.len() - 1]);
-    format!("{}{letter}", (nanos / unit).min(MOST))
+    let (letter, unit) = UNITS[UNITS.len() - 1];
+    let count = timeout.as_nanos() / u128::from(unit);
+    (u32::try_from(count).map_or(MOST, |count| count.min(MOST)), letter)
 }
 
 /// What a request says about its time.
@@ -58,13 +68,22 @@ pub(super) enum Told {
 }
 
 pub(super) fn read(headers: &HeaderMap) -> Told {
-    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Told::Nothing };
+    let Some(value) = headers.get(&HEADER) else { return Told::Nothing };
     value.to_str().ok().and_then(parse_timeout).map_or(Told::Malformed, Told::Within)
 }
 
 pub(crate) fn write(headers: &mut HeaderMap, timeout: Duration) {
-    if let Ok(value) = HeaderValue::try_from(format_timeout(timeout)) {
-        headers.insert(GRPC_TIMEOUT, value);
+    let (mut count, letter) = scaled(timeout);
+    let mut text = [0; LONGEST];
+    let mut begin = LONGEST - letter.len_utf8();
+    letter.encode_utf8(&mut text[begin..]);
+    while count > 0 || begin == LONGEST - 1 {
+        begin -= 1;
+        text[begin] = DIGITS[(count % 10) as usize];
+        count /= 10;
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&text[begin..]) {
+        headers.insert(&HEADER, value);
     }
 }
 
@@ -99,6 +118,7 @@ mod tests {
         check(Duration::from_millis(100), "100000u");
         check(Duration::from_secs(30), "30000000u");
         check(Duration::from_secs(3600), "3600000m");
+        check(Duration::from_nanos(u64::MAX), "5124095H");
         check(Duration::MAX, "99999999H");
     }
 
@@ -109,6 +129,9 @@ mod tests {
             let told = parse_timeout(&format_timeout(timeout)).unwrap();
             prop_assert!(told <= timeout);
             prop_assert!(timeout - told <= timeout / 10_000);
+            let mut headers = HeaderMap::new();
+            write(&mut headers, timeout);
+            prop_assert_eq!(&headers[GRPC_TIMEOUT], &format_timeout(timeout));
         }
 
         #[test]

@@ -1,14 +1,15 @@
 //! The layer that measures calls.
 
 use super::Performance;
-use crate::methods::{is_unary, method};
+use crate::methods::named;
 use crate::time::now;
 use crate::watched::{of_head, watch};
-use futures::future::BoxFuture;
-use http::{Request, Response, Uri};
+use http::{Request, Response};
+use pin_project_lite::pin_project;
 use probity_proto::BoxError;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tonic::Code;
 use tonic::body::Body;
@@ -20,7 +21,10 @@ const UNKNOWN: &str = "unknown";
 /// Measures calls to a provider by method: one message in and out to its last
 /// byte, a stream to the head of its answer.
 #[derive(Debug, Clone)]
-pub struct MeasureLayer {
+pub struct MeasureLayer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     performance: Performance,
     provider: Arc<str>,
 }
@@ -29,14 +33,15 @@ impl MeasureLayer {
     /// A layer that records calls to `provider`.
     #[must_use]
     pub fn new(performance: Performance, provider: impl Into<Arc<str>>) -> Self {
-        Self { performance, provider: provider.into() }
+        Self(Arc::new(Inner { performance, provider: provider.into() }))
     }
 }
 
 /// A call under way. One that is given up, as a deadline does, counts as failed.
 struct Measured {
     layer: MeasureLayer,
-    uri: Uri,
+    operation: &'static str,
+    unary: bool,
     began: Instant,
     code: Code,
 }
@@ -49,10 +54,9 @@ impl Measured {
 
 impl Drop for Measured {
     fn drop(&mut self) {
-        let known = method(self.uri.path()).is_some();
-        let operation = if known { self.uri.path() } else { UNKNOWN };
-        let took = now().saturating_duration_since(self.began);
-        self.layer.performance.record(operation, &self.layer.provider, took, self.code == Code::Ok);
+        let (now, Inner { performance, provider }) = (now(), &*self.layer.0);
+        let took = now.saturating_duration_since(self.began);
+        performance.record_at(now, self.operation, provider, took, self.code == Code::Ok);
     }
 }
 
@@ -75,28 +79,50 @@ impl<S> Service<Request<Body>> for MeasureService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+    type Future = MeasureFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (layer, uri) = (self.layer.clone(), request.uri().clone());
-        let measured = Measured { layer, uri, began: now(), code: Code::Cancelled };
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            match answer.await {
-                Ok(response) => Ok(measured.head(response)),
-                Err(error) => {
-                    measured.end(Code::Unavailable);
-                    Err(error.into())
-                }
+        let known = named(request.uri().path());
+        let (operation, unary) = known.map_or((UNKNOWN, false), |(path, method)| (path, method.unary));
+        let layer = self.layer.clone();
+        let measured = Some(Measured { layer, operation, unary, began: now(), code: Code::Cancelled });
+        MeasureFuture { answer: self.inner.call(request), measured }
+    }
+}
+
+pin_project! {
+    /// The answer to a call that a [`MeasureService`] measures.
+    pub struct MeasureFuture<F> {
+        #[pin]
+        answer: F,
+        measured: Option<Measured>,
+    }
+}
+
+impl<F, E> Future for MeasureFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(cx)).map_err(Into::into);
+        Poll::Ready(match (answer, this.measured.take()) {
+            (Ok(response), Some(measured)) => Ok(measured.head(response)),
+            (Err(error), Some(measured)) => {
+                measured.end(Code::Unavailable);
+                Err(error)
             }
+            (answer, None) => answer,
         })
     }
 }
@@ -105,7 +131,7 @@ impl Measured {
     fn head(self, response: Response<Body>) -> Response<Body> {
         match of_head(&response) {
             Some(end) => self.end(end.code()),
-            None if is_unary(self.uri.path()) => return watch(response, move |end| self.end(end.code())),
+            None if self.unary => return watch(response, move |end| self.end(end.code())),
             None => self.end(Code::Ok),
         }
         response

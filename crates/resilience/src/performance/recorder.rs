@@ -1,12 +1,12 @@
 //! The records of a process.
 
 use crate::invalid::{Invalid, within};
+use crate::methods::Paths;
 use crate::observe::{Event, Observed};
 use crate::time::{micros, now};
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ struct Inner {
     config: Config,
     observed: Observed,
     /// By provider, then by operation, so that both are looked up without a copy.
-    operations: RwLock<HashMap<String, HashMap<String, Operation>>>,
+    operations: RwLock<Paths<Paths<Operation>>>,
 }
 
 /// The records of one operation of one provider. Clones are the same ones.
@@ -134,7 +134,7 @@ impl Performance {
         if let Some(found) = known.get(provider).and_then(|provider| provider.get(operation)) {
             return found.clone();
         }
-        let full = known.values().map(HashMap::len).sum::<usize>() >= MOST;
+        let full = known.values().map(Paths::len).sum::<usize>() >= MOST;
         drop(known);
         let (operation, provider) = if full { ("other", "other") } else { (operation, provider) };
         let mut all = self.0.operations.write();
@@ -144,12 +144,33 @@ impl Performance {
 
     /// One call has ended.
     pub fn record(&self, operation: &str, provider: &str, took: Duration, succeeded: bool) {
+        self.record_at(now(), operation, provider, took, succeeded);
+    }
+
+    /// One call ends now.
+    pub(super) fn record_at(
+        &self,
+        now: Instant,
+        operation: &str,
+        provider: &str,
+        took: Duration,
+        succeeded: bool,
+    ) {
+        if !self.add(now, operation, provider, took, succeeded) {
+            self.operation(operation, provider).add(&self.0.config, now, took, succeeded);
+        }
         let slow = Duration::from_millis(self.0.config.slow_ms);
         let critical = took >= Duration::from_millis(self.0.config.critical_ms);
-        self.operation(operation, provider).add(&self.0.config, now(), took, succeeded);
         if took >= slow {
             self.0.observed.tell(&Event::Slow { operation, provider, took, critical });
         }
+    }
+
+    /// Counts a call of an operation that is known; false when it is not.
+    fn add(&self, now: Instant, operation: &str, provider: &str, took: Duration, succeeded: bool) -> bool {
+        let known = self.0.operations.read();
+        let found = known.get(provider).and_then(|provider| provider.get(operation));
+        found.inspect(|found| found.add(&self.0.config, now, took, succeeded)).is_some()
     }
 
     /// How all of them did, by provider and operation.

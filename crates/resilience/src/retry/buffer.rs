@@ -18,19 +18,43 @@ pub(crate) enum Buffered {
 
 /// Reads a body of at most `limit` bytes.
 pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Buffered, Status> {
-    let mut held = BytesMut::new();
+    let mut held = Held::default();
     while held.len() <= limit {
-        match body.frame().await.transpose()? {
-            None if held.is_empty() => return Ok(Buffered::Whole(Bytes::new())),
-            None => return Ok(Buffered::Whole(held.freeze())),
-            Some(frame) => match frame.into_data() {
-                Ok(data) => held.extend_from_slice(&data),
-                // Clients of gRPC send no trailers; whoever does is sent once.
-                Err(frame) => return Ok(Buffered::Once(resume(held, Some(frame), body))),
-            },
+        let frame = if body.is_end_stream() { None } else { body.frame().await.transpose()? };
+        match frame.map(Frame::into_data) {
+            None => return Ok(Buffered::Whole(held.into_bytes())),
+            Some(Ok(data)) => held.add(data),
+            // Clients of gRPC send no trailers; whoever does is sent once.
+            Some(Err(frame)) => return Ok(Buffered::Once(resume(held, Some(frame), body))),
         }
     }
     Ok(Buffered::Once(resume(held, None, body)))
+}
+
+/// What was read: one frame as it came, which is the rule, or several put together.
+#[derive(Default)]
+struct Held {
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Held {
+    fn len(&self) -> usize {
+        self.first.len() + self.joined.len()
+    }
+
+    fn add(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        self.joined.extend_from_slice(&data);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
+    }
 }
 
 /// A whole body again.
@@ -38,8 +62,8 @@ pub(crate) fn body(bytes: &Bytes) -> Body {
     Body::new(Full::new(bytes.clone()))
 }
 
-fn resume(held: BytesMut, next: Option<Frame<Bytes>>, rest: Body) -> Body {
-    let held = (!held.is_empty()).then(|| Frame::data(held.freeze()));
+fn resume(held: Held, next: Option<Frame<Bytes>>, rest: Body) -> Body {
+    let held = (held.len() > 0).then(|| Frame::data(held.into_bytes()));
     Body::new(Resumed { held, next, rest })
 }
 

@@ -4,14 +4,16 @@ use super::buffer::{self, Buffered};
 use super::classify::Verdict;
 use super::{Attempts, Budget, Policy, ServiceConfig, of_status_with};
 use crate::Deadline;
-use crate::deadline::{GRPC_TIMEOUT, earliest, write_timeout};
+use crate::deadline::{TIMEOUT_HEADER, earliest, write_timeout};
 use crate::methods::method;
 use crate::observe::{Event, Observed};
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, Response, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, request};
+use pin_project_lite::pin_project;
 use probity_proto::BoxError;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -26,7 +28,7 @@ pub const BODY_LIMIT: usize = 1 << 20;
 /// Tells the callee how many attempts came before this one.
 pub const ATTEMPTS_HEADER: &str = "grpc-previous-rpc-attempts";
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Repeats a unary call that failed for a while, when a second one does no harm:
 /// the contract says the method has no side effects, or it says the method is
@@ -83,7 +85,7 @@ impl<S> Layer<S> for RetryLayer {
     type Service = RetryService<S>;
 
     fn layer(&self, inner: S) -> RetryService<S> {
-        RetryService { inner, layer: self.clone() }
+        RetryService { inner, layer: Arc::new(self.clone()) }
     }
 }
 
@@ -91,7 +93,7 @@ impl<S> Layer<S> for RetryLayer {
 #[derive(Debug, Clone)]
 pub struct RetryService<S> {
     inner: S,
-    layer: RetryLayer,
+    layer: Arc<RetryLayer>,
 }
 
 impl<S> Service<Request<Body>> for RetryService<S>
@@ -102,22 +104,22 @@ where
 {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+    type Future = RetryFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let policy = self.layer.policy_of(request.uri().path());
+        if policy.max_attempts < 2 || !may_repeat(&request) {
+            return RetryFuture { state: State::Once { answer: self.inner.call(request) } };
+        }
         // The service that was polled ready is the one to call.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let policy = self.layer.policy_of(request.uri().path());
-        if policy.max_attempts < 2 || !may_repeat(&request) {
-            return Box::pin(async move { inner.call(request).await.map_err(Into::into) });
-        }
         let layer = self.layer.clone();
-        Box::pin(async move {
+        let answer: BoxFuture<'static, Result<Response<Body>, BoxError>> = Box::pin(async move {
             let (parts, body) = request.into_parts();
             match buffer::read(body, BODY_LIMIT).await? {
                 Buffered::Once(body) => {
@@ -125,13 +127,49 @@ where
                 }
                 Buffered::Whole(bytes) => layer.repeat(policy, inner, &parts, &bytes).await,
             }
-        })
+        });
+        RetryFuture { state: State::Repeated { answer } }
+    }
+}
+
+pin_project! {
+    /// The answer to a call that a [`RetryService`] repeats where it may.
+    pub struct RetryFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum State<F> {
+        Once {
+            #[pin]
+            answer: F,
+        },
+        // The one box of a stack: what is inside is as large as all layers below.
+        Repeated { answer: BoxFuture<'static, Result<Response<Body>, BoxError>> },
+    }
+}
+
+impl<F, E> Future for RetryFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            Projected::Once { answer } => answer.poll(cx).map_err(Into::into),
+            Projected::Repeated { answer } => answer.as_mut().poll(cx),
+        }
     }
 }
 
 fn may_repeat(request: &Request<Body>) -> bool {
     let Some(method) = method(request.uri().path()) else { return false };
-    let keyed = || request.headers().contains_key(IDEMPOTENCY_KEY);
+    let keyed = || request.headers().contains_key(&IDEMPOTENCY_KEY);
     method.unary && (method.read_only || (method.repeatable && keyed()))
 }
 
@@ -142,7 +180,7 @@ impl RetryLayer {
     }
 
     async fn repeat<S>(
-        self,
+        &self,
         policy: Policy,
         mut inner: S,
         parts: &request::Parts,
@@ -197,7 +235,7 @@ impl RetryLayer {
         if attempt > 1 {
             headers.insert(ATTEMPTS_HEADER, HeaderValue::from(attempt - 1));
         }
-        if attempt == 1 && self.attempt_timeout.is_none() && headers.contains_key(GRPC_TIMEOUT) {
+        if attempt == 1 && self.attempt_timeout.is_none() && headers.contains_key(&TIMEOUT_HEADER) {
             return; // the deadline layer has just written it
         }
         let left = deadline.map(Deadline::remaining);

@@ -8,6 +8,7 @@ use crate::peers::Peers;
 use futures::future::join_all;
 use http::Request;
 use probity_proto::{BoxGrpcService, boxed};
+use probity_testkit::eventually;
 use probity_types::{Clock as _, SystemClock};
 use prometheus::Registry;
 use std::collections::BTreeMap;
@@ -27,8 +28,13 @@ fn now() -> Micros {
 }
 
 fn development(dir: &Path, service: &str) -> Tls {
+    development_at(dir, service, now())
+}
+
+/// A certificate as a clock that shows this would have it.
+fn development_at(dir: &Path, service: &str, at: Micros) -> Tls {
     let config = TlsConfig { development: true, ..TlsConfig::default() };
-    Tls::open(&config, dir, service, now()).unwrap().unwrap()
+    Tls::open(&config, dir, service, at).unwrap().unwrap()
 }
 
 /// Certificates of a service in files, as a cluster mounts them.
@@ -185,6 +191,35 @@ async fn a_peer_that_is_another_service_is_not_called() {
         asks(&client(&server, "gateway", Some(development(dir.path(), "gateway")))).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
     server.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_over_or_not_valid_yet_is_refused_on_both_sides() {
+    const TRIES: u64 = 20;
+    let (dir, two_days) = (tempfile::tempdir().unwrap(), Duration::from_hours(48));
+    let right = serve(development(dir.path(), "intake")).await;
+    let over = Micros(now().0 - i64::try_from(two_days.as_micros()).unwrap());
+    for (at, what) in [(over, "over"), (now().plus(two_days), "not valid yet")] {
+        let refused = || right.metrics.refused.with_label_values(&["handshake"]).get();
+        let before = refused();
+        for _ in 0..TRIES {
+            let caller = Some(development_at(dir.path(), "gateway", at));
+            assert!(asks(&client(&right, "gateway", caller)).await.is_err(), "a caller's is {what}");
+        }
+        eventually(Duration::from_secs(20), async || {
+            let refused = refused() - before;
+            if refused >= TRIES { Ok(()) } else { Err(refused) }
+        })
+        .await;
+        let wrong = serve(development_at(dir.path(), "intake", at)).await;
+        for _ in 0..TRIES {
+            let caller = Some(development(dir.path(), "gateway"));
+            assert!(asks(&client(&wrong, "gateway", caller)).await.is_err(), "the peer's is {what}");
+        }
+        wrong.stop.cancel();
+    }
+    asks(&client(&right, "gateway", Some(development(dir.path(), "gateway")))).await.unwrap();
+    right.stop.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -67,7 +67,7 @@ impl Peer {
 fn request(path: &str, key: bool, bytes: usize) -> Request<Body> {
     let mut request = Request::builder().uri(path);
     if key {
-        request = request.header(IDEMPOTENCY_KEY, "k1");
+        request = request.header(&IDEMPOTENCY_KEY, "k1");
     }
     request.body(buffer::body(&Bytes::from(vec![7; bytes]))).unwrap()
 }
