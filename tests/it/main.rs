@@ -19,6 +19,7 @@ mod interop;
 mod matrix;
 mod real_input;
 mod redis;
+mod rolling;
 mod sabotage;
 mod samples;
 mod scale;

@@ -26,10 +26,11 @@ const fn row(
     Row { number, fault, runs, package: "probity-tests", test, env: ("PROBITY_ROUNDS", rounds) }
 }
 
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 19] = [
     row("1", "SIGKILL amid cases, all in one process", 50, "ten_kills_amid", "50"),
     row("2", "SIGKILL at every failpoint, both stores", 20, "failpoints::", "20"),
     row("3", "everything killed at once", 20, "everything_killed_at_once", "20"),
+    row("4", "rolling SIGTERM of orchestrators and gateways, loaded", 10, "rolling::", "5"),
     row("4, 5", "join, leave, SIGKILL, SIGSTOP beyond the lease", 1, "scale::", "1"),
     row("6", "PostgreSQL killed or stopped at once", 20, "a_killed_database", "20"),
     row("8", "Redis killed, frozen, emptied twice, under load", 1, "redis::", "1"),

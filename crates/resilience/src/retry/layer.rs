@@ -2,7 +2,7 @@
 
 use super::buffer::{self, Buffered};
 use super::classify::Verdict;
-use super::{Attempts, Budget, Policy, ServiceConfig, of_status_with};
+use super::{Attempts, Budget, Policy, ServiceConfig, has_stopped, of_status_with};
 use crate::Deadline;
 use crate::deadline::{GRPC_TIMEOUT, earliest, write_timeout};
 use crate::methods::method;
@@ -113,7 +113,8 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let policy = self.layer.policy_of(request.uri().path());
-        if policy.max_attempts < 2 || !may_repeat(&request) {
+        let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
+        if policy.max_attempts < 2 || !may_repeat(request.uri().path(), keyed) {
             return Box::pin(async move { inner.call(request).await.map_err(Into::into) });
         }
         let layer = self.layer.clone();
@@ -129,10 +130,12 @@ where
     }
 }
 
-fn may_repeat(request: &Request<Body>) -> bool {
-    let Some(method) = method(request.uri().path()) else { return false };
-    let keyed = || request.headers().contains_key(IDEMPOTENCY_KEY);
-    method.unary && (method.read_only || (method.repeatable && keyed()))
+/// Whether a call may be sent again although nobody knows what became of it: its
+/// contract says so, for one that changes something only with an idempotency key.
+#[must_use]
+pub fn may_repeat(path: &str, keyed: bool) -> bool {
+    let Some(method) = method(path) else { return false };
+    method.unary && (method.read_only || (method.repeatable && keyed))
 }
 
 impl RetryLayer {
@@ -174,7 +177,8 @@ impl RetryLayer {
     }
 
     /// How long to wait for the next attempt. What a layer inside refused has not
-    /// reached the peer and costs no token.
+    /// reached the peer and costs no token; nor does what an instance refused that has
+    /// stopped, which is no trouble of the peer.
     fn after(
         &self,
         attempts: &mut Attempts,
@@ -182,7 +186,8 @@ impl RetryLayer {
         result: &Result<Response<Body>, BoxError>,
         operation: &str,
     ) -> Option<Duration> {
-        let refused = result.as_ref().is_ok_and(|response| Refusal::of(response).is_some());
+        let refused =
+            result.as_ref().is_ok_and(|response| Refusal::of(response).is_some() || stopped(response));
         let budget = self.budget.as_deref().filter(|_| !refused);
         let verdict = verdict(result, policy);
         let wait = attempts.after(verdict, budget);
@@ -221,6 +226,10 @@ impl RetryLayer {
             }),
         }
     }
+}
+
+fn stopped(response: &Response<Body>) -> bool {
+    Status::from_header_map(response.headers()).is_some_and(|status| has_stopped(&status))
 }
 
 /// Whether to try again. A failure of the transport itself means the peer was
