@@ -20,6 +20,7 @@ mod lines;
 mod matrix;
 mod real_input;
 mod redis;
+mod rolling;
 mod sabotage;
 mod samples;
 mod scale;

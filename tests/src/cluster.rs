@@ -1,6 +1,10 @@
 //! Several orchestrators on one store, each called at its own door, as a load
 //! balancer would; the other services stand beside them, one process each.
 
+mod gateway;
+
+pub use gateway::Gateway;
+
 use crate::load::Load;
 use crate::sandbox::binary;
 use probity_proto::intake::UploadDocumentRequest;
@@ -86,6 +90,10 @@ impl Cluster {
     }
 
     fn spawn(&self, name: &str, program: &str, port: u16, env: &[(&'static str, String)]) -> Child {
+        Child::spawn(self.command(name, program, port, env))
+    }
+
+    fn command(&self, name: &str, program: &str, port: u16, env: &[(&'static str, String)]) -> Command {
         let mut command = Command::new(binary(program));
         command.arg("--data-dir").arg(&self.dir);
         command.args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", "127.0.0.1:0"]);
@@ -94,7 +102,7 @@ impl Cluster {
             command.args(["--peer", &format!("{peer}=http://127.0.0.1:{port}")]);
         }
         command.envs(env.iter().map(|(key, value)| (*key, value.as_str())));
-        Child::spawn(command)
+        command
     }
 
     /// Starts one more replica and answers its number.
@@ -124,6 +132,24 @@ impl Cluster {
         env.extend(start.env.iter().cloned());
         let program = if start.trial { "probity-orchestrator-trial" } else { "probity-orchestrator" };
         self.replicas[number].child = Some(self.spawn("orchestrator", program, port, &env));
+    }
+
+    /// How many replicas there are.
+    #[must_use]
+    pub const fn replicas(&self) -> usize {
+        self.replicas.len()
+    }
+
+    /// Where a replica is called.
+    #[must_use]
+    pub fn port(&self, number: usize) -> u16 {
+        self.replicas[number].port
+    }
+
+    /// Where the admin port of a replica is since its last start.
+    #[must_use]
+    pub fn admin(&self, number: usize) -> &str {
+        &self.replicas[number].admin
     }
 
     /// The process of a replica.

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test has nobody to hand an error to
 
+pub mod balancer;
 pub mod chaos;
 pub mod checker;
 pub mod cluster;

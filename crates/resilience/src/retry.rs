@@ -17,9 +17,9 @@ mod tokens;
 mod written;
 
 pub use budget::{Budget, BudgetConfig};
-pub use classify::{Retryable, Verdict, of_http, of_status, of_status_with};
+pub use classify::{Retryable, Verdict, has_stopped, of_http, of_status, of_status_with};
 pub use codes::Codes;
-pub use layer::{ATTEMPTS_HEADER, BODY_LIMIT, RetryFuture, RetryLayer, RetryService};
+pub use layer::{ATTEMPTS_HEADER, BODY_LIMIT, RetryFuture, RetryLayer, RetryService, may_repeat};
 pub use policy::{Jitter, Policy, Preset};
 pub use service_config::{BadServiceConfig, Hedging, MethodConfig, ServiceConfig};
 

@@ -3,10 +3,12 @@
 //!
 //! serving → draining → stopped, in these steps:
 //! 1. not ready (load balancers look elsewhere), for `lead` if they need that;
-//! 2. listeners stop accepting ([`Shutdown::accepting`]);
-//! 3. calls in flight finish ([`TrackLayer`]); streams that go on by themselves
-//!    are ended after a grace time;
-//! 4. background work stops ([`Shutdown::background`]);
+//! 2. listeners stop accepting ([`Shutdown::accepting`]) and tell their connections;
+//! 3. calls in flight finish ([`TrackLayer`]), and those that connections bring
+//!    before their callers have heard; streams that go on by themselves are ended
+//!    after a grace time;
+//! 4. background work stops ([`Shutdown::background`]); from here on calls are refused
+//!    ([`Shutdown::answers`]);
 //! 5. hooks run, the last registered first ([`Shutdown::on_stop`]): a store opened
 //!    first is closed last.
 //!
@@ -14,6 +16,9 @@
 //! work: a process whose relay is gone looks healthy and is not, so it ends in
 //! order and its supervisor starts it anew. A panic of a call is answered and is
 //! no reason to end.
+//!
+//! **Architecture invariant:** a process that ends in order costs no caller a failed
+//! call. It refuses nothing while anybody may still come to it.
 //!
 //! Every step has a share of the limit, so that a call that hangs cannot keep the
 //! hooks from running. A second signal ends it at once.
@@ -109,6 +114,7 @@ struct Inner {
     end_streams: CancellationToken,
     background: CancellationToken,
     calls: TaskTracker,
+    listeners: TaskTracker,
     tasks: TaskTracker,
     hooks: Mutex<Vec<(&'static str, Hook)>>,
     panicked: Mutex<Vec<&'static str>>,
@@ -132,6 +138,7 @@ impl Shutdown {
             end_streams: CancellationToken::new(),
             background: CancellationToken::new(),
             calls: TaskTracker::new(),
+            listeners: TaskTracker::new(),
             tasks: TaskTracker::new(),
             hooks: Mutex::default(),
             panicked: Mutex::default(),
@@ -159,6 +166,19 @@ impl Shutdown {
     #[must_use]
     pub fn accepting(&self) -> CancellationToken {
         self.0.accepting.clone()
+    }
+
+    /// Runs a listener, which ends with its last connection after
+    /// [`Shutdown::accepting`]. It is waited for a while: a caller who has not heard
+    /// yet that the connection ends may send a call over it.
+    pub fn listen(&self, listener: impl Future<Output = ()> + Send + 'static) {
+        self.0.listeners.spawn(listener);
+    }
+
+    /// Whether calls are answered: until what answers them is about to stop.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.state() != State::Stopped && !self.0.background.is_cancelled()
     }
 
     /// Cancelled when background work shall stop.
@@ -253,15 +273,21 @@ impl Shutdown {
     }
 
     /// The time by which a step is over: sixths of the whole. Calls have four,
-    /// streams one of them, background work one more, hooks the last.
+    /// streams one of them after the lead, background work one more, hooks the last.
     fn share(&self, sixths: u32) -> Duration {
         self.0.limits.total / 6 * sixths
     }
 
     async fn drain(&self, begun: Instant) -> usize {
-        let left = emptied(&self.0.calls, begun + self.share(1)).await;
+        let over = begun + self.share(4);
+        let soon = || (Instant::now() + self.share(1)).min(over);
+        let left = emptied(&self.0.calls, soon()).await;
         self.0.end_streams.cancel();
-        if left == 0 { 0 } else { emptied(&self.0.calls, begun + self.share(4)).await }
+        if left > 0 {
+            emptied(&self.0.calls, over).await;
+        }
+        emptied(&self.0.listeners, soon()).await;
+        emptied(&self.0.calls, over).await
     }
 
     async fn run_hooks(&self, until: Instant) -> Vec<&'static str> {

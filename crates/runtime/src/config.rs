@@ -44,6 +44,22 @@ pub struct HostConfig {
     pub admin_listen: Option<SocketAddr>,
     /// A platform to try things on: faults can be injected for drills.
     pub development: bool,
+    /// How long it goes on as before after it was asked to stop, no longer ready, so that
+    /// load balancers look elsewhere; at most 10,000 ms.
+    pub drain_lead_ms: u64,
+}
+
+impl HostConfig {
+    /// A third of the time that an orderly end has.
+    const LONGEST_LEAD_MS: u64 = 10_000;
+
+    fn validate(&self) -> Result<(), String> {
+        let (lead, most) = (self.drain_lead_ms, Self::LONGEST_LEAD_MS);
+        if lead > most {
+            return Err(format!("drain_lead_ms = {lead}: must be at most {most}"));
+        }
+        Ok(())
+    }
 }
 
 /// `[resilience]`: how every service deals with its peers.
@@ -288,11 +304,13 @@ impl Settings {
         let cache: CacheConfig = take(&mut sections, "cache")?;
         let redis = cache.redis.as_ref().map_or(Ok(()), RedisConfig::validate);
         redis.map_err(|why| anyhow::anyhow!("[cache.redis] {why}"))?;
+        let host: HostConfig = take(&mut sections, "host")?;
+        host.validate().map_err(|why| anyhow::anyhow!("[host] {why}"))?;
         Ok(Self {
+            host,
             resilience,
             tls,
             cache,
-            host: take(&mut sections, "host")?,
             peers: take(&mut sections, "peers")?,
             telemetry: take(&mut sections, "telemetry")?,
             sections,
@@ -407,6 +425,7 @@ mod tests {
         check("[anti_corruption]\nlimit = \"x\"", "limit");
         check("[antycorruption]\nlimit = 3", "antycorruption");
         check("[host]\ndatadir = 3", "datadir");
+        check("[host]\ndrain_lead_ms = 10001", "[host] drain_lead_ms = 10001: must be at most 10000");
         check("[anti_corruption.server]\nport = 3", "port");
         check("[resilience]\nbreakers = 3", "breakers");
         check("[resilience.breaker]\nopen_ms = 0", "[resilience] breaker.open_ms is 0; it must be from 1 to");

@@ -24,7 +24,7 @@ use futures::stream::BoxStream;
 use probity_proto::BoxGrpcService;
 use probity_proto::monitoring::drill_service_server::DrillServiceServer;
 use probity_proto::monitoring::monitoring_service_server::MonitoringServiceServer;
-use probity_resilience::shutdown::{Outcome, Shutdown, Signal, signals};
+use probity_resilience::shutdown::{Limits, Outcome, Shutdown, Signal, State, signals};
 use probity_resilience::{Limiter, Observed};
 use probity_storage::redis::RedisLink;
 use probity_telemetry::metrics::RpcMetrics;
@@ -34,8 +34,11 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 /// Where a process keeps its data and listens.
 #[derive(Debug, Clone, Default)]
@@ -161,6 +164,8 @@ impl Parts {
             .with_context(|| format!("the data folder {} cannot be made", data_dir.display()))?;
         let peers = Peers::new(settings.peers.clone(), settings.resilience);
         let tier = settings.cache.redis.as_ref().map(RedisLink::new).transpose()?;
+        let lead = Duration::from_millis(settings.host.drain_lead_ms);
+        let shutdown = Shutdown::new(Limits { lead, ..Limits::default() });
         Ok(Self {
             settings,
             options,
@@ -169,7 +174,7 @@ impl Parts {
             peers,
             tier,
             clock: Arc::new(SystemClock),
-            shutdown: Shutdown::default(),
+            shutdown,
             tasks: Vec::new(),
             built: Vec::new(),
         })
@@ -227,7 +232,11 @@ impl Parts {
             self.tasks.push(("idempotency runs", Box::pin(cleaned)));
         }
         idempotency::register(&registry, &stores)?;
-        let routes = with_standard_services::<S>(service.routes(), &monitor, faults).await?;
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let shutdown = self.shutdown.clone();
+        self.tasks.push(("health", Box::pin(not_serving_while_draining(reporter.clone(), shutdown))));
+        let routes = service.routes().add_service(health);
+        let routes = with_standard_services::<S>(routes, &reporter, &monitor, faults).await?;
         let boxed = inbound.wrap(routes, once.as_ref());
         self.peers.add_local(S::NAME, boxed.clone());
         if let Some(store) = stores.first().filter(|_| setup.relayed) {
@@ -314,7 +323,8 @@ impl Parts {
             if let Some(built) = self.built.iter().find(|b| b.name == name) {
                 let (config, service) = (built.server.clone(), built.service.clone());
                 let secure = built.secure.clone();
-                tokio::spawn(listener::serve(listener, config, service, secure, shutdown.accepting()));
+                let accepting = shutdown.accepting();
+                shutdown.listen(listener::serve(listener, config, service, secure, accepting));
             }
         }
         for (name, task) in self.tasks {
@@ -363,27 +373,35 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .with_service_name("grpc.health.v1.Health")
 }
 
-/// Health, reflection and monitoring beside the service's own. The door answers
+/// Whoever follows the health of this instance calls another one from the beginning of
+/// the drain on.
+async fn not_serving_while_draining(reporter: HealthReporter, shutdown: Shutdown) {
+    let mut states = shutdown.watch();
+    let _ = states.wait_for(|state| *state != State::Serving).await;
+    reporter.set_service_status("", ServingStatus::NotServing).await;
+}
+
+/// Reflection and monitoring beside the service's own. The door answers
 /// monitoring itself, for all services.
 async fn with_standard_services<S: Service>(
     routes: Routes,
+    reporter: &HealthReporter,
     monitor: &Arc<Monitor>,
     faults: Arc<Faults>,
 ) -> anyhow::Result<Routes> {
-    let (reporter, health) = tonic_health::server::health_reporter();
     let (mut v1, mut v1alpha) = (reflection(), reflection());
     for service in probity_proto::pool().services() {
         let package = service.parent_file().package_name().to_owned();
         let own = S::PACKAGES.contains(&package.as_str()) || package == MONITORING;
         if own {
-            reporter.set_service_status(service.full_name(), tonic_health::ServingStatus::Serving).await;
+            reporter.set_service_status(service.full_name(), ServingStatus::Serving).await;
         }
         if own || S::DOOR {
             v1 = v1.with_service_name(service.full_name());
             v1alpha = v1alpha.with_service_name(service.full_name());
         }
     }
-    let routes = routes.add_service(health).add_service(v1.build_v1()?).add_service(v1alpha.build_v1alpha()?);
+    let routes = routes.add_service(v1.build_v1()?).add_service(v1alpha.build_v1alpha()?);
     if S::DOOR {
         return Ok(routes);
     }

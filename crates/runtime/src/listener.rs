@@ -7,6 +7,7 @@ use crate::call::RemoteAddr;
 use crate::config::ServerConfig;
 use crate::patient::Patient;
 use crate::tls::Secure;
+use futures::FutureExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -24,6 +25,9 @@ use tower::ServiceExt as _;
 
 /// How long connections may take to end once the listener stops.
 const CLOSE_LIMIT: Duration = Duration::from_secs(20);
+/// How long a connection lives that was waiting when the listener stopped: for the call
+/// it was made for.
+const LATE_MS: u64 = 500;
 /// Pause after an accept error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -64,14 +68,20 @@ pub(crate) async fn serve(
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
             accepted = accept(&listener, &places) => accepted,
+            // Who has come already is let in, and told that it is over.
+            () = stop.cancelled() => match accept(&listener, &places).now_or_never() {
+                Some(accepted) => accepted,
+                None => break,
+            },
         };
         let Some((stream, addr, place)) = accepted else { continue };
         let (builder, service, stop) = (builder.clone(), service.clone(), stop.clone());
         let begin = Duration::from_millis(config.header_timeout_ms);
         let secure = secure.clone();
-        let age = config.max_connection_age_ms;
+        let late = stop.is_cancelled();
+        let (age, stop) =
+            if late { (LATE_MS, CancellationToken::new()) } else { (config.max_connection_age_ms, stop) };
         connections.spawn(async move {
             let service = hyper_service(service, addr);
             match secure {

@@ -72,7 +72,11 @@ struct Known {
     letters: Option<Arc<dyn DeadLetters>>,
     answers_kept: Option<Duration>,
     complaint: Option<Complaint>,
+    hindrance: Option<Hindrance>,
 }
+
+/// Says why no call should be sent here, when none should.
+pub(crate) type Hindrance = Arc<dyn Fn() -> Option<&'static str> + Send + Sync>;
 
 /// Says what goes badly, when something does.
 pub(crate) type Complaint = Arc<dyn Fn() -> Option<String> + Send + Sync>;
@@ -104,6 +108,10 @@ impl Monitor {
 
     pub(crate) fn set_complaint(&self, complaint: Complaint) {
         self.known.write().complaint = Some(complaint);
+    }
+
+    pub(crate) fn set_hindrance(&self, hindrance: Hindrance) {
+        self.known.write().hindrance = Some(hindrance);
     }
 
     pub(crate) const fn performance(&self) -> &Performance {
@@ -196,8 +204,11 @@ impl Monitor {
         if self.is_draining() {
             return Some("draining");
         }
-        let answered = self.ask_stores().await.iter().all(Option::is_some);
-        (!answered).then_some("its store does not answer")
+        if !self.ask_stores().await.iter().all(Option::is_some) {
+            return Some("its store does not answer");
+        }
+        let hindrance = self.known.read().hindrance.clone();
+        hindrance.and_then(|hindrance| hindrance())
     }
 
     /// How long each store took to answer.

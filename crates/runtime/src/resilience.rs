@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use probity_proto::BoxGrpcService;
 use probity_resilience::breaker::{Breakers, Outcome, of_status};
 use probity_resilience::performance::Performance;
+use probity_resilience::retry::has_stopped;
 use probity_resilience::stack::{Error, Shared};
 use probity_resilience::{Balance, Observed, Stack};
 use probity_telemetry::metrics::RpcMetrics;
@@ -91,7 +92,7 @@ impl Callers {
         let caller = self.known(&mut known, caller).map_err(|error| unusable(error.to_string()))?;
         let observed = caller.shared.observed.clone();
         let balance = Balance::new(callee, self.config.balance, endpoints, observed);
-        Ok(balance.map_err(|error| unusable(error.to_string()))?.with_classifier(judge))
+        Ok(balance.map_err(|error| unusable(error.to_string()))?.with_classifier(judge_endpoint))
     }
 
     fn known<'k>(
@@ -117,8 +118,12 @@ fn unusable(why: String) -> Fault {
 /// somebody behind it is away (RUN-0001, RES-…), leaving it alone as well would
 /// carry the outage on to a healthy service. An INTERNAL that it made itself is
 /// about that one request: else anybody who finds a request that breaks a handler
-/// could close the service to all.
+/// could close the service to all. An instance that has stopped says nothing about the
+/// service, which has others.
 fn judge(status: &Status, took: Duration) -> Outcome {
+    if has_stopped(status) {
+        return Outcome::Unknown;
+    }
     let outcome = of_status(status, took);
     let details = status.get_error_details();
     let Some(info) = details.error_info().filter(|_| outcome == Outcome::Failure) else { return outcome };
@@ -128,6 +133,11 @@ fn judge(status: &Status, took: Duration) -> Outcome {
         Code::Internal | Code::DataLoss => Outcome::Unknown,
         _ => outcome,
     }
+}
+
+/// The same about one endpoint of a peer: one that has stopped is not to be called.
+fn judge_endpoint(status: &Status, took: Duration) -> Outcome {
+    if has_stopped(status) { Outcome::Failure } else { judge(status, took) }
 }
 
 #[cfg(test)]
@@ -147,6 +157,11 @@ mod tests {
         check(ours(FaultKind::Timeout, "STO-0001"), Outcome::Failure);
         check(ours(FaultKind::Unavailable, "RUN-0001"), Outcome::Success);
         check(ours(FaultKind::Unavailable, "RES-0001"), Outcome::Success);
+        for stopped in ["RUN-0011", "RES-0005"] {
+            check(ours(FaultKind::Unavailable, stopped), Outcome::Unknown);
+            let said = ours(FaultKind::Unavailable, stopped);
+            assert_eq!(judge_endpoint(&said, Duration::ZERO), Outcome::Failure);
+        }
         check(ours(FaultKind::Internal, "RUN-0013"), Outcome::Unknown);
         check(ours(FaultKind::Corrupt, "STO-0001"), Outcome::Unknown);
         check(ours(FaultKind::Invalid, "RUN-0001"), Outcome::Success);

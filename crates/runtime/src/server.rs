@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use probity_proto::{BoxGrpcService, access, boxed};
 use probity_resilience::deadline::{DeadlineLayer, Limits};
 use probity_resilience::performance::{MeasureLayer, Performance};
-use probity_resilience::shutdown::{Shutdown, State, TrackLayer};
+use probity_resilience::shutdown::{Shutdown, TrackLayer};
 use probity_resilience::{LimitLayer, Limiter};
 use probity_telemetry::metrics::RpcMetrics;
 use probity_telemetry::span::{self, Rpc};
@@ -32,6 +32,9 @@ use tracing::Instrument as _;
 
 /// Different denials kept apart between two writes; the rest is counted together.
 const DENIALS_APART: usize = 100;
+
+/// When to call again an instance that has stopped, for callers who know no other.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Left in an answer of the door: the call it was, which a REST path does not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,10 +131,6 @@ impl Inbound {
         self.denials.note(denial, &request_id);
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.shutdown.state() != State::Serving
-    }
-
     async fn serve(&self, routes: BoxGrpcService, mut request: http::Request<Body>) -> http::Response<Body> {
         let started = Instant::now();
         let _active = self.metrics.begin();
@@ -184,8 +183,9 @@ impl Inbound {
         request_id: String,
     ) -> Result<OwnedSemaphorePermit, Fault> {
         // Calls inside the process belong to work that is being finished.
-        if self.is_draining() && from_outside(request) {
-            return Err(Fault::new(FaultKind::Unavailable, "RUN-0011", "this service is shutting down"));
+        if !self.shutdown.answers() && from_outside(request) {
+            let why = "this instance has stopped; call again to reach another one";
+            return Err(Fault::new(FaultKind::Unavailable, "RUN-0011", why).with_retry_after(AGAIN));
         }
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| {
             Fault::new(FaultKind::Overloaded, "RUN-0012", "too many calls are in work here; try again")

@@ -297,6 +297,12 @@ impl Setup {
         self.monitor.set_complaint(Arc::new(why));
     }
 
+    /// Lets the service be unready while it cannot do what it is there for and another
+    /// instance can.
+    pub fn unready_while(&mut self, why: impl Fn() -> Option<&'static str> + Send + Sync + 'static) {
+        self.monitor.set_hindrance(Arc::new(why));
+    }
+
     /// Starts background work once every service of the process is built. It is
     /// told to stop by the token and must then end soon.
     pub fn spawn<F, Fut>(&mut self, name: &'static str, task: F)

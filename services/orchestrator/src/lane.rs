@@ -111,6 +111,9 @@ pub(crate) struct Lane {
     place: Place,
     /// The shards this replica owns.
     shards: Vec<u8>,
+    /// When it last looked after its shards, and whether somebody asks for it since.
+    looked: Micros,
+    asked_to_look: bool,
 }
 
 impl Lane {
@@ -137,6 +140,8 @@ impl Lane {
             lines: Lines::default(),
             place: Place { log: 0, after: 0 },
             shards: Vec::new(),
+            looked: Micros(0),
+            asked_to_look: false,
         }
     }
 
@@ -215,6 +220,7 @@ impl Lane {
                 () = std::future::ready(()), if room && self.has_inner() => {}
                 _ = look.tick() => looking = true,
             }
+            looking |= self.looks_early();
             if !looking {
                 self.let_in();
                 self.gather(&mut work).await;
@@ -272,6 +278,7 @@ impl Lane {
             },
             Message::Answers(answers) => self.workers_answered(answers, work),
             Message::AwaitEnd { id, reply } => self.await_end(id, reply).await,
+            Message::Look => self.asked_to_look = true,
         }
     }
 

@@ -193,6 +193,10 @@ fn run_lane(setup: &mut Setup, config: &Config, parts: Parts) -> Handle {
     let store = parts.store.clone();
     let lane = Lane::new(config, parts);
     let handle = lane.handle();
+    if !config.advertise.is_empty() {
+        let owning = handle.clone();
+        setup.unready_while(move || (!owning.has_shards()).then_some("it has no shards yet"));
+    }
     let journal = JournalOutbox::new(store, handle.on_commit(), handle.recent());
     setup.relay("journal", Arc::new(journal));
     setup.spawn("lane", |stop| lane.run(stop));

@@ -37,10 +37,11 @@ const fn row_of(
     Row { number, fault, runs, package, test, env: ("PROBITY_ROUNDS", "1") }
 }
 
-const ROWS: [Row; 24] = [
+const ROWS: [Row; 25] = [
     row("1", "SIGKILL amid cases, all in one process", 50, "ten_kills_amid", "50"),
     row("2", "SIGKILL at every failpoint, both stores", 20, "failpoints::", "20"),
     row("3", "everything killed at once", 20, "everything_killed_at_once", "20"),
+    row("4", "rolling SIGTERM of orchestrators and gateways, loaded", 10, "rolling::", "5"),
     row("4, 5", "join, leave, SIGKILL, SIGSTOP beyond the lease", 1, "scale::", "1"),
     row("6", "PostgreSQL killed or stopped at once", 20, "a_killed_database", "20"),
     row("8", "Redis killed, frozen, emptied; a cache on it altered", 1, "redis::", "1"),

@@ -3,6 +3,7 @@
 //! | failure | again? |
 //! |---|---|
 //! | UNAVAILABLE | yes |
+//! | of an instance that has stopped | yes, at once: another one answers |
 //! | RESOURCE_EXHAUSTED with RetryInfo or pushback | yes, no sooner than asked |
 //! | RESOURCE_EXHAUSTED without | no: a quota does not come back by asking |
 //! | DEADLINE_EXCEEDED, CANCELLED | no: nobody waits for the answer any more |
@@ -20,6 +21,9 @@ use tonic_types::StatusExt as _;
 
 /// A callee's word on trying again, in milliseconds; negative means never.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// Codes of an instance that has stopped: of the runtime, and of this crate.
+const STOPPED: [&str; 2] = ["RUN-0011", "RES-0005"];
 
 /// Whether to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +96,9 @@ pub fn of_status(status: &Status) -> Verdict {
 /// codes given.
 #[must_use]
 pub fn of_status_with(status: &Status, codes: Codes) -> Verdict {
+    if has_stopped(status) {
+        return Verdict::Retry;
+    }
     let asked = match pushback(status) {
         Pushback::Never => return Verdict::Final,
         Pushback::After(wait) => Some(wait),
@@ -104,6 +111,14 @@ pub fn of_status_with(status: &Status, codes: Codes) -> Verdict {
         (_, None) if worth_it => Verdict::Retry,
         _ => Verdict::Final,
     }
+}
+
+/// Whether an instance refused a call because it has stopped. Nothing was changed, and
+/// it says nothing about the service: another instance of it answers.
+#[must_use]
+pub fn has_stopped(status: &Status) -> bool {
+    let reason = || status.get_details_error_info().map(|info| info.reason);
+    status.code() == Code::Unavailable && reason().is_some_and(|reason| STOPPED.contains(&reason.as_str()))
 }
 
 enum Pushback {
@@ -122,6 +137,7 @@ fn pushback(status: &Status) -> Pushback {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Refusal;
     use tonic_types::ErrorDetails;
 
     fn status(code: Code, pushback: Option<&'static str>, retry_info: Option<u64>) -> Status {
@@ -156,6 +172,15 @@ mod tests {
                 check(code, None, Some(5), Final);
             }
         }
+    }
+
+    #[test]
+    fn an_instance_that_has_stopped_is_not_waited_for() {
+        let stopped = Refusal::Stopping.status();
+        assert!(has_stopped(&stopped) && stopped.get_details_retry_info().is_some());
+        assert_eq!(stopped.verdict(), Verdict::Retry);
+        let away = Refusal::NoEndpoint { name: "peer".into() }.status();
+        assert!(!has_stopped(&away) && matches!(away.verdict(), Verdict::RetryAfter(_)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::buffer::{self, Buffered};
 use super::classify::Verdict;
-use super::{Attempts, Budget, Policy, ServiceConfig, of_status_with};
+use super::{Attempts, Budget, Policy, ServiceConfig, has_stopped, of_status_with};
 use crate::Deadline;
 use crate::deadline::{TIMEOUT_HEADER, earliest, write_timeout};
 use crate::methods::method;
@@ -112,7 +112,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let policy = self.layer.policy_of(request.uri().path());
-        if policy.max_attempts < 2 || !may_repeat(&request) {
+        let keyed = || request.headers().contains_key(&IDEMPOTENCY_KEY);
+        if policy.max_attempts < 2 || !may_repeat(request.uri().path(), keyed) {
             return RetryFuture { state: State::Once { answer: self.inner.call(request) } };
         }
         // The service that was polled ready is the one to call.
@@ -167,9 +168,11 @@ where
     }
 }
 
-fn may_repeat(request: &Request<Body>) -> bool {
-    let Some(method) = method(request.uri().path()) else { return false };
-    let keyed = || request.headers().contains_key(&IDEMPOTENCY_KEY);
+/// Whether a call may be sent again although nobody knows what became of it: its
+/// contract says so, for one that changes something only with an idempotency key.
+#[must_use]
+pub fn may_repeat(path: &str, keyed: impl FnOnce() -> bool) -> bool {
+    let Some(method) = method(path) else { return false };
     method.unary && (method.read_only || (method.repeatable && keyed()))
 }
 
@@ -212,7 +215,8 @@ impl RetryLayer {
     }
 
     /// How long to wait for the next attempt. What a layer inside refused has not
-    /// reached the peer and costs no token.
+    /// reached the peer and costs no token; nor does what an instance refused that has
+    /// stopped, which is no trouble of the peer.
     fn after(
         &self,
         attempts: &mut Attempts,
@@ -220,7 +224,8 @@ impl RetryLayer {
         result: &Result<Response<Body>, BoxError>,
         operation: &str,
     ) -> Option<Duration> {
-        let refused = result.as_ref().is_ok_and(|response| Refusal::of(response).is_some());
+        let refused =
+            result.as_ref().is_ok_and(|response| Refusal::of(response).is_some() || stopped(response));
         let budget = self.budget.as_deref().filter(|_| !refused);
         let verdict = verdict(result, policy);
         let wait = attempts.after(verdict, budget);
@@ -259,6 +264,10 @@ impl RetryLayer {
             }),
         }
     }
+}
+
+fn stopped(response: &Response<Body>) -> bool {
+    Status::from_header_map(response.headers()).is_some_and(|status| has_stopped(&status))
 }
 
 /// Whether to try again. A failure of the transport itself means the peer was

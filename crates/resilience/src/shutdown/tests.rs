@@ -149,26 +149,39 @@ async fn streams_without_end_are_ended_and_late_calls_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_door_refuses_while_it_drains() {
-    let shutdown = Shutdown::default();
-    let handler =
-        service_fn(|_request: Request<Body>| async { Ok::<_, BoxError>(Response::new(Body::empty())) });
-    let layer = TrackLayer::new(shutdown.clone()).refusing_while_draining();
-    let door = tower::util::BoxCloneSyncService::new(layer.layer(handler));
-    assert!(Status::from_header_map(call(&door).await.headers()).is_none());
-    let under_way = shutdown.track();
-    shutdown.begin();
-    let ending = tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move { shutdown.run(futures::stream::pending()).await }
+async fn calls_are_answered_until_the_last_connection_has_ended() {
+    let (shutdown, log) = (Shutdown::new(Limits { total: secs(30), lead: secs(2) }), Log::default());
+    let service = serving(&shutdown, Body::empty);
+    let (seen, accepting, living) = (Arc::clone(&log), shutdown.accepting(), shutdown.clone());
+    shutdown.listen(async move {
+        accepting.cancelled().await;
+        note(&seen, "not accepting");
+        tokio::time::sleep(secs(1)).await; // nothing is in flight, and a caller has not heard yet
+        assert!(living.answers());
+        assert!(Status::from_header_map(call(&service).await.headers()).is_none());
+        note(&seen, "the last call");
     });
-    shutdown.watch().wait_for(|state| *state == State::Draining).await.unwrap();
-    let refused = Status::from_header_map(call(&door).await.headers()).unwrap();
-    assert_eq!(refused.code(), tonic::Code::Unavailable);
-    let details = tonic_types::StatusExt::get_error_details(&refused);
-    assert_eq!(details.retry_info().and_then(|info| info.retry_delay), Some(secs(1)));
-    drop(under_way);
-    assert_eq!(ending.await.unwrap(), Outcome::Finished(Report::default()));
+    let (seen, living) = (Arc::clone(&log), shutdown.clone());
+    shutdown.spawn("relay", |stop| async move {
+        stop.cancelled().await;
+        assert!(!living.answers());
+        note(&seen, "background");
+    });
+    shutdown.begin();
+    let begun = Instant::now();
+    assert_eq!(shutdown.run(futures::stream::pending()).await, Outcome::Finished(Report::default()));
+    assert_eq!(begun.elapsed(), secs(3));
+    assert_eq!(*log.lock(), ["not accepting", "the last call", "background"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_end_is_given_up() {
+    let shutdown = Shutdown::default();
+    shutdown.listen(futures::future::pending());
+    shutdown.begin();
+    let begun = Instant::now();
+    assert_eq!(shutdown.run(futures::stream::pending()).await, Outcome::Finished(Report::default()));
+    assert_eq!(begun.elapsed(), secs(5));
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,28 +30,19 @@ impl InFlight {
 /// Counts every call a process answers as in flight, and refuses calls once it
 /// has stopped. Outermost on the server side.
 ///
-/// Calls are still answered while draining, unless told otherwise: in one process,
-/// a call in flight needs the services next to it. New connections are kept away
-/// by the listener.
+/// Calls are still answered while draining: whoever sends one has not heard yet that
+/// this process ends, and a call in flight needs the services next to it. New
+/// connections are kept away by the listener.
 #[derive(Clone)]
 pub struct TrackLayer {
     shutdown: Shutdown,
-    refuses: bool,
 }
 
 impl TrackLayer {
     /// A layer that counts for `shutdown`.
     #[must_use]
     pub const fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, refuses: false }
-    }
-
-    /// Refuses new calls with UNAVAILABLE and `RetryInfo` while draining: for the
-    /// door, where connections live on and calls keep coming over them.
-    #[must_use]
-    pub const fn refusing_while_draining(mut self) -> Self {
-        self.refuses = true;
-        self
+        Self { shutdown }
     }
 }
 
@@ -86,8 +77,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let shutdown = &self.layer.shutdown;
-        let state = shutdown.state();
-        if state == State::Stopped || (self.layer.refuses && state == State::Draining) {
+        if shutdown.state() == State::Stopped {
             return Box::pin(async move { Ok(Refusal::Stopping.into_response()) });
         }
         let guard = shutdown.track();

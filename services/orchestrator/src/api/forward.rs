@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use probity_proto::orchestrator::worker_service_client::WorkerServiceClient;
 use probity_proto::orchestrator::{WorkRequest, WorkResponse};
 use probity_proto::{BoxGrpcService, RawCodec};
+use probity_resilience::retry::{has_stopped, may_repeat};
 use probity_resilience::{Criticality, Deadline};
 use probity_runtime::{Call, Caller, Dialer, Minter, status};
 use probity_types::Ctx;
@@ -23,11 +24,13 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataValue;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 /// Says that a request was handed on before.
 const FORWARDED: &str = "x-probity-forwarded";
+/// What is said when the replica that has an execution is not there.
+const GONE: &str = "another replica has it and could not be reached";
 /// Time for one request of a batch.
 const ONE: Duration = Duration::from_secs(10);
 /// Waits between the questions whose execution it is while a shard moves from one replica
@@ -146,19 +149,23 @@ impl Forward {
 
     /// The answer of the replica that has the shard. While the shard moves none has it,
     /// this one after the other included: each says so and has written nothing, so the
-    /// caller waits here instead of being sent away, as far as its time allows.
+    /// caller waits here instead of being sent away, as far as its time allows. One that
+    /// has ended cannot even say so; a request that may be repeated waits then as well.
+    /// Meanwhile the own lane looks whether the shard is free.
     async fn hand_on<Q, A>(&self, request: &Request<Q>, path: &'static str, shard: u8) -> Result<A, Status>
     where
         Q: Message,
         A: Message + Default,
     {
         let time = request.extensions().get::<Deadline>().copied();
+        let repeatable = may_repeat(path, || request.idempotency_key().is_some());
         let mut pause = PAUSE.0;
         loop {
             let refused = match self.ask(request, path, shard).await {
-                Err(refused) if moves(&refused) => refused,
+                Err(refused) if moves(&refused) || (repeatable && is_gone(&refused)) => refused,
                 answer => return answer,
             };
+            self.0.lane.look();
             if pause > PAUSE.1 || time.is_some_and(|time| !time.allows(pause)) {
                 return Err(refused);
             }
@@ -174,7 +181,7 @@ impl Forward {
         A: Message + Default,
     {
         let address = self.0.lane.address_of(shard).ok_or_else(|| status(Error::Elsewhere(shard)))?;
-        let unknown = || status(Error::Away("another replica has it and could not be reached".to_owned()));
+        let unknown = || status(Error::Away(GONE.to_owned()));
         let mut client = Grpc::new(self.replica(&address)?);
         let sent = self.request(request)?;
         let answer = client.unary(sent, PathAndQuery::from_static(path), RawCodec).await;
@@ -215,7 +222,13 @@ impl Forward {
     }
 }
 
-/// Whether a replica says that it has not the execution either.
+/// Whether a replica says that it has not the execution either, or has stopped.
 fn moves(refused: &Status) -> bool {
-    refused.get_error_details().error_info().is_some_and(|info| info.reason == ELSEWHERE)
+    has_stopped(refused)
+        || refused.get_error_details().error_info().is_some_and(|info| info.reason == ELSEWHERE)
+}
+
+/// Whether a replica could not be reached.
+fn is_gone(refused: &Status) -> bool {
+    refused.code() == Code::Unavailable && refused.message().ends_with(GONE)
 }

@@ -247,8 +247,9 @@ fn scope(ctx: &Ctx, key: String, request: EnqueueTaskRequest) -> Scope {
 impl TaskService for Tasks {
     async fn enqueue_task(&self, request: Request<EnqueueTaskRequest>) -> Result<Response<Task>, Status> {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
-        let begun = self.begin(&ctx, key, request.into_inner()).await;
-        Ok(Response::new(self.begun(&ctx, begun).await.map_err(status)?))
+        let begun = self.begin(&ctx, key, request.get_ref().clone()).await;
+        let task = self.begun(&ctx, begun).await;
+        self.forward.answer(&request, "/probity.orchestrator.v1.TaskService/EnqueueTask", task).await
     }
 
     async fn batch_enqueue_tasks(

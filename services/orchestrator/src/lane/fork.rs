@@ -40,9 +40,7 @@ impl Lane {
         source.execution.definition.check_input(&input).map_err(|errors| {
             Error::Input(errors.into_iter().map(|error| (error.pointer, error.message)).collect())
         })?;
-        if self.shards.is_empty() {
-            return Err(Error::Away("this replica has no shards yet".to_owned()));
-        }
+        self.has_shards()?;
         let opening = Opening {
             name: String::new(),
             what: What::Plain,

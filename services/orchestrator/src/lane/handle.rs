@@ -12,6 +12,7 @@ use probity_types::Ctx;
 use probity_types::id::{CaseId, ExecutionId};
 use serde_json::Value as Json;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// What the lane answers.
@@ -37,6 +38,8 @@ pub(crate) enum Message {
     Answers(Answers),
     /// Somebody waits for the end.
     AwaitEnd { id: ExecutionId, reply: Reply },
+    /// Somebody does not find who has a shard: it may be free.
+    Look,
 }
 
 /// An execution to start.
@@ -108,6 +111,7 @@ impl Message {
                 (answers.acknowledge)(false, &[]);
                 Ok(())
             }
+            Self::Look => Ok(()),
         };
     }
 }
@@ -120,6 +124,7 @@ pub(crate) struct Handle {
     watchers: Watchers,
     recent: Arc<Mutex<Recent>>,
     survey: Arc<RwLock<Survey>>,
+    owning: Arc<AtomicBool>,
 }
 
 impl Handle {
@@ -131,6 +136,7 @@ impl Handle {
             watchers: Watchers::default(),
             recent: Arc::default(),
             survey: Arc::default(),
+            owning: Arc::default(),
         };
         (handle, inbox)
     }
@@ -180,6 +186,26 @@ impl Handle {
     /// Where the owner of a shard can be called.
     pub(crate) fn address_of(&self, shard: u8) -> Option<String> {
         self.survey.read().address_of(shard).map(str::to_owned)
+    }
+
+    /// A shard of somebody who can be called.
+    pub(super) fn someones(&self) -> Option<u8> {
+        let survey = self.survey.read();
+        (0..=u8::MAX).find(|shard| survey.address_of(*shard).is_some())
+    }
+
+    /// Lets the lane look after shards before its time.
+    pub(crate) fn look(&self) {
+        let _ = self.send(Message::Look); // a lane that is as busy looks soon enough
+    }
+
+    /// Whether this replica has shards, so that something can be started here.
+    pub(crate) fn has_shards(&self) -> bool {
+        self.owning.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn owning(&self, owning: bool) {
+        self.owning.store(owning, Ordering::Relaxed);
     }
 
     pub(super) fn committed(&self, turns: Vec<Arc<StoredTurn>>) {

@@ -5,6 +5,10 @@ use super::{Answers, Backend, Error, Lane, Live, Micros, Work};
 use crate::domain::ownership::{SHARDS, shard_of};
 use crate::store::{Lease, Place};
 use probity_types::id::ExecutionId;
+use std::time::Duration;
+
+/// Between two looks after shards, however many ask for them.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 impl Lane {
     /// A SQLite file has one process: its lock is the lease.
@@ -14,10 +18,17 @@ impl Lane {
 
     /// Whether something new may be started for a tenant.
     pub(super) fn may_start(&self, tenant: &str) -> Result<(), Error> {
-        if self.shards.is_empty() {
-            return Err(Error::Away("this replica has no shards yet".to_owned()));
-        }
+        self.has_shards()?;
         self.parts.letters.admit(tenant)
+    }
+
+    /// Without shards nothing can be started here, and whoever has some can be asked.
+    pub(super) fn has_shards(&self) -> Result<(), Error> {
+        if !self.shards.is_empty() {
+            return Ok(());
+        }
+        let nobody = || Error::Away("no replica has shards yet".to_owned());
+        Err(self.handle.someones().map_or_else(nobody, Error::Elsewhere))
     }
 
     fn lease(&self) -> Micros {
@@ -52,6 +63,7 @@ impl Lane {
     /// A sign of life; then seals, claims and releases what the moment asks for.
     pub(super) async fn look_after_shards(&mut self) -> Result<(), Error> {
         let settled = self.alone() && self.shards.len() == SHARDS;
+        (self.asked_to_look, self.looked) = (false, self.parts.clock.now());
         self.sweep_waiting();
         if settled {
             return Ok(());
@@ -81,6 +93,7 @@ impl Lane {
             self.read_back(&claimed).await?;
         }
         self.parts.views.own(log, &self.shards);
+        self.handle.owning(!self.shards.is_empty());
         self.parts.metrics.shards.set(i64::try_from(self.shards.len()).unwrap_or(0));
         self.handle.surveyed(store.survey().await?);
         Ok(())
@@ -143,6 +156,11 @@ impl Lane {
         }
         let told = answers.acknowledge;
         work.acknowledge(Box::new(move |durable| told(durable, &moved)));
+    }
+
+    /// Whether to look after shards now because somebody asks for it.
+    pub(super) fn looks_early(&self) -> bool {
+        self.asked_to_look && self.parts.clock.now().since(self.looked) >= LOOK_PAUSE
     }
 
     fn refuse_waiting(&mut self) {

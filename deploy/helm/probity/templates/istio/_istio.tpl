@@ -37,7 +37,13 @@
   route:
     {{- include "probity.destinations" . | nindent 4 }}
   timeout: {{ include "probity.routeTimeout" . }}
+  {{- if .fromOutside }}
+  # Nobody behind the ingress gateway repeats a call for whoever is in front of it. What has not reached a pod may go to
+  # another one.
+  retries: {attempts: 2, retryOn: "connect-failure,refused-stream"}
+  {{- else }}
   retries: {attempts: 0}
+  {{- end }}
 {{- end }}
 
 {{/* Rules of an HTTPRoute. Takes root, name, port, canary. */}}
