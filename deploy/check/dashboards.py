@@ -7,9 +7,11 @@ Every panel has to return data. On the way one service is stopped and started ag
 retries have something to show, and calls without a token are made. The alert of that service has to go through a real
 Alertmanager to a webhook, and be taken back when the service is there again; the breaker's, which it explains, must not.
 Waiting times of rules and routes are cut to seconds for that. Needs prometheus, alertmanager, helm, openssl and PostgreSQL.
+With PICTURES set to a folder the dashboards are drawn there in the end (needs chromium).
 """
 import http.server
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -23,6 +25,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import pictures
 import processes
 
 KINDS = {"tenders": "tender", "payments": "payment", "messages": "message", "reports": "report"}
@@ -170,6 +173,7 @@ def main():
     folder = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp(prefix="probity-dashboards-"))
     stop = threading.Event()
     webhook = Webhook()
+    begun = time.time()
     try:
         with processes.Platform(folder, binaries) as platform:
             alertmanager, alerts = start_alertmanager(folder, webhook)
@@ -182,6 +186,9 @@ def main():
                     if up(prometheus) else False)
                 outage(platform, prometheus, webhook)
                 failed = run(prometheus)
+                if os.environ.get("PICTURES"):
+                    time.sleep(120)  # something to see
+                    pictures.dashboards(prometheus, begun, time.time(), os.environ["PICTURES"])
             finally:
                 stop.set()
                 worker.join()

@@ -74,13 +74,16 @@ class Postgres:
             shutil.chown(self.folder, "postgres", "postgres")
         data = self.folder / "data"
         self.run(self.programs / "initdb", "-D", data, "-A", "trust", "-E", "UTF8", "-U", "probity")
-        options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder} -c max_connections=200"
-        self.run(self.programs / "pg_ctl", "-w", "-D", data, "-l", self.folder / "log", "-o", options, "start")
+        self.go_on()
         self.run(self.programs / "createdb", "-h", "127.0.0.1", "-p", self.port, "-U", "probity", "probity")
         self.url = f"postgres://probity@127.0.0.1:{self.port}/probity"
 
-    def stop(self):
-        self.run(self.programs / "pg_ctl", "-D", self.folder / "data", "-m", "fast", "stop")
+    def go_on(self):
+        options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder} -c max_connections=200"
+        self.run(self.programs / "pg_ctl", "-w", "-D", self.folder / "data", "-l", self.folder / "log", "-o", options, "start")
+
+    def stop(self, mode="fast"):
+        self.run(self.programs / "pg_ctl", "-D", self.folder / "data", "-m", mode, "stop")
 
 
 class Platform:

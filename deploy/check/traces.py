@@ -8,7 +8,7 @@ The platform runs as seven processes on PostgreSQL. While the compliance validat
 middle of a case and started again; the case has to end, and its spans from before and after, of all services that took part,
 have to be in the trace that its caller began, with attempts linked. Of quick calls without a failure about a tenth is kept,
 while all are counted. `probity trace slow` has to name where the failures began. Needs jaeger, prometheus, helm, openssl and
-PostgreSQL.
+PostgreSQL. With PICTURES set to a folder the trace is drawn there (needs chromium).
 """
 import json
 import os
@@ -19,6 +19,7 @@ import time
 import urllib.parse
 import urllib.request
 
+import pictures
 import processes
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -166,6 +167,8 @@ def main():
                 found, said = look(trace_of(query))
                 wrong.extend(found)
                 print(f"   {said}")
+                if os.environ.get("PICTURES"):
+                    pictures.trace(trace_of(query), "trace", os.environ["PICTURES"])
                 kept, count = sampled(rest, query, prometheus)
                 print(f"   {count} quick calls were counted, the traces of {kept} of them are kept")
                 if not 0.02 * count < kept < 0.25 * count:

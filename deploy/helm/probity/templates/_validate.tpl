@@ -38,6 +38,9 @@
 {{- if ne (empty $v.backup.remote) (empty $v.backup.remoteSecret) -}}
   {{- include "probity.refuse" "backup.remote and backup.remoteSecret belong together: set both, the Secret with the key rclone.conf, or none" -}}
 {{- end -}}
+{{- if and $v.backup.base.enabled (not $v.postgresql.enabled) -}}
+  {{- include "probity.refuse" "backup.base.enabled is for the PostgreSQL of this chart, and postgresql.enabled is false: use the point-in-time restore of where the database is, or set backup.base.enabled=false" -}}
+{{- end -}}
 {{- if and $v.redis.enabled $v.redis.existingSecret -}}
   {{- include "probity.refuse" "redis.enabled is true and redis.existingSecret names another Redis: choose one of them" -}}
 {{- end -}}
