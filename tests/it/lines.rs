@@ -7,7 +7,7 @@ use probity_tests::chaos::{CASCADE, Chaos, LIMIT, peers, probe, probe_for, watch
 use probity_tests::load::{Load, settle};
 use probity_tests::{Control, Line, Setup};
 use std::time::{Duration, Instant};
-use tonic_types::StatusExt as _;
+use tonic_types::StatusExt;
 
 /// How long a line is cut: 30 s in `make soak`.
 fn cut_for() -> Duration {

@@ -35,7 +35,7 @@ impl Control {
                 let begun = Instant::now();
                 let asked = futures::future::join_all(admins.iter().map(|admin| get(admin, "/livez")));
                 let all = tokio::time::timeout(AT_ONCE, asked).await;
-                let alive = all.is_ok_and(|all| all.iter().all(|answer| is_alive(answer)));
+                let alive = all.is_ok_and(|all| all.iter().all(is_alive));
                 tokio::time::sleep(PACE).await;
                 let took = begun.elapsed();
                 if alive && took <= AT_ONCE {
