@@ -12,7 +12,7 @@ BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build 
 MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth bench-doors load soak images deploy-check deploy-tools api-check deny prerequisites \
+.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth bench-doors bench-observability load soak images deploy-check deploy-tools api-check deny prerequisites \
 	release-ready programs sbom chart changelog push-images sign verify-release release-check
 
 help: ## Show this list
@@ -55,6 +55,10 @@ bench-growth: ## Does an execution cost the same with a million stored? (ARGS="-
 bench-doors: ## Reads of 100 users, health checks, and calls beside 1,000 idle and 1,000 slow connections
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-doors" $(ARGS)
+
+bench-observability: ## What spans, metrics and an exporter cost, against a platform that is not observed (needs jaeger)
+	$(BUILD_MEASURED)
+	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-observability" $(ARGS)
 
 bench-cases: bench ## Whole cases of the generator's mix through the gateway (the same as bench)
 

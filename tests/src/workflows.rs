@@ -10,6 +10,7 @@ pub mod broken;
 pub mod crash;
 pub mod driver;
 pub mod engine;
+pub mod jaeger;
 pub mod machine;
 pub mod ours;
 pub mod report;

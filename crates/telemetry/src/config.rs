@@ -18,6 +18,9 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
+    /// `false`: nothing is logged, no call has a span or is counted. To measure what
+    /// that costs; a trace ends where it comes to such a process.
+    pub enabled: bool,
     /// The service a record belongs to when no span says otherwise.
     pub service: String,
     /// How a log record is written.
@@ -38,6 +41,7 @@ pub struct TelemetryConfig {
 impl Default for TelemetryConfig {
     fn default() -> Self {
         Self {
+            enabled: true,
             service: "probity".to_owned(),
             log_format: LogFormat::default(),
             log_filter: "info".to_owned(),

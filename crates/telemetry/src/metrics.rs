@@ -13,6 +13,7 @@ use prometheus::{
     proto::MetricFamily,
 };
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// The content type of the text format.
@@ -23,6 +24,14 @@ pub const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 const UNKNOWN: (&str, &str) = ("unknown", "unknown");
+
+/// Whether calls are counted; see `TelemetryConfig::enabled`.
+static COUNTED: AtomicBool = AtomicBool::new(true);
+
+/// Calls are not counted from now on.
+pub(crate) fn count_no_calls() {
+    COUNTED.store(false, Relaxed);
+}
 
 /// A registry whose metrics all carry the label `service`.
 pub fn registry(service: &str) -> prometheus::Result<Registry> {
@@ -111,6 +120,9 @@ impl RpcMetrics {
 
     /// Counts a call that ended with a gRPC status code after `elapsed`.
     pub fn observe(&self, path: &str, code: i32, elapsed: Duration) {
+        if !COUNTED.load(Relaxed) {
+            return;
+        }
         let (service, method) = self.methods.get(path).copied().unwrap_or(UNKNOWN);
         self.duration.with_label_values(&[service, method, code_label(code)]).observe(elapsed.as_secs_f64());
     }
@@ -151,6 +163,9 @@ impl HttpMetrics {
 
     /// Counts a request. `route` is the template that matched, never the path.
     pub fn observe(&self, route: &str, status: u16, elapsed: Duration) {
+        if !COUNTED.load(Relaxed) {
+            return;
+        }
         let mut digits = [0; 3];
         self.requests.with_label_values(&[status_label(status, &mut digits)]).inc();
         self.duration.with_label_values(&[route]).observe(elapsed.as_secs_f64());

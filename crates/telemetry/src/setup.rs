@@ -2,7 +2,7 @@
 
 use crate::export::{self, Exporter};
 use crate::log::{self, LogLayer};
-use crate::{Error, LogFormat, TelemetryConfig, jaeger};
+use crate::{Error, LogFormat, TelemetryConfig, jaeger, metrics};
 use std::io::IsTerminal as _;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -27,6 +27,10 @@ impl Guard {
 /// Panics are logged as one record too.
 pub fn init(config: &TelemetryConfig) -> Result<Guard, Error> {
     config.validate()?;
+    if !config.enabled {
+        metrics::count_no_calls();
+        return Ok(Guard { exporter: None });
+    }
     let endpoint = config.endpoint(|name| std::env::var(name).ok());
     let exporter = endpoint.as_deref().map(|url| export::start(config, url)).transpose()?;
     let colour = config.log_format == LogFormat::Pretty && std::io::stderr().is_terminal();

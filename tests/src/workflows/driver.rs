@@ -29,6 +29,14 @@ pub struct Call {
     pub body: String,
 }
 
+impl Call {
+    /// A read.
+    #[must_use]
+    pub fn get(path: &str) -> Self {
+        Self { method: http::Method::GET, path: path.to_owned(), key: None, body: String::new() }
+    }
+}
+
 /// What a call asks of the steps.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Steps {
@@ -53,6 +61,15 @@ pub struct Target {
     pub attach: fn(key: &str, steps: Steps) -> Call,
     /// Whether an answer is the result of a workflow that is done.
     pub is_done: fn(body: &[u8]) -> bool,
+}
+
+impl Target {
+    /// A door that is only read from, without a token.
+    #[must_use]
+    pub fn reads(addr: SocketAddr) -> Self {
+        let none = |_: &str, _: Steps| Call::get("/");
+        Self { addr, token: None, run: none, send: none, attach: none, is_done: |_| false }
+    }
 }
 
 /// What a round showed.

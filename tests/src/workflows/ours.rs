@@ -62,6 +62,8 @@ pub struct Ours {
     dir: PathBuf,
     postgres: Option<(Postgres, String)>,
     redis: Option<String>,
+    admin_port: u16,
+    settings: Vec<(String, String)>,
     admin: String,
 }
 
@@ -73,6 +75,17 @@ impl Ours {
 
     /// As [`Ours::start`], with a Redis for the task queue.
     pub async fn start_with(store: Store, redis: Option<String>, dir: &Path) -> Self {
+        Self::start_as(store, redis, 0, Vec::new(), dir).await
+    }
+
+    /// As [`Ours::start_with`], with an admin port and settings as variables.
+    pub async fn start_as(
+        store: Store,
+        redis: Option<String>,
+        admin_port: u16,
+        settings: Vec<(String, String)>,
+        dir: &Path,
+    ) -> Self {
         let postgres = (store == Store::Postgres).then(|| {
             let server = Postgres::start();
             let url = server.create();
@@ -91,6 +104,8 @@ impl Ours {
             dir: dir.join("data"),
             postgres,
             redis,
+            admin_port,
+            settings,
             admin: String::new(),
         };
         ours.restart().await;
@@ -175,8 +190,10 @@ impl Ours {
     /// Starts the server on its folder and its port.
     pub async fn restart(&mut self) {
         let mut command = Command::new(binary("probity"));
-        let port = self.target.addr.port().to_string();
-        command.args(["dev", "--no-samples", "--admin-port", "0", "--port", &port, "--data"]).arg(&self.dir);
+        let (port, admin) = (self.target.addr.port().to_string(), self.admin_port.to_string());
+        command
+            .args(["dev", "--no-samples", "--admin-port", &admin, "--port", &port, "--data"])
+            .arg(&self.dir);
         if let Some((_, url)) = &self.postgres {
             for service in ["ORCHESTRATOR", "AUDIT_AGGREGATOR"] {
                 command.env(format!("PROBITY_{service}__DATABASE__URL"), url);
@@ -185,6 +202,7 @@ impl Ours {
         if let Some(url) = &self.redis {
             command.env("PROBITY_ORCHESTRATOR__REDIS__URL", url);
         }
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         let mut child = Child::spawn(command);
         child.wait_for_line(START, |line| line.starts_with("READY ")).await;
         self.server = Some(child);

@@ -120,7 +120,9 @@ fn ratio(row: &Row, values: &BTreeMap<Kind, Vec<f64>>, kind: Kind) -> String {
     if times.is_finite() { format!("{times:.1}×") } else { "–".to_owned() }
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The value in the middle.
+#[must_use]
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
