@@ -86,7 +86,7 @@ mod tests {
                 let mut answers = answers.clone();
                 tokio::spawn(async move {
                     let _asked = stream.read(&mut [0; 256]).await;
-                    let _told = answers.wait_for(|answers| *answers).await;
+                    let _told = answers.wait_for(|answers| *answers).await.map(drop);
                     let _answered = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nok\n").await;
                 });
             }
