@@ -12,7 +12,7 @@ BUILD_MEASURED = $(CARGO) build --profile dist -p probity-cli && $(CARGO) build 
 MEASURED = PROBITY_BINARIES="$(CARGO_TARGET_DIR)/dist"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth bench-doors bench-observability load soak images deploy-check deploy-tools api-check deny prerequisites \
+.PHONY: help demo test check coverage bench bench-cases bench-workflows bench-queue bench-growth bench-doors bench-observability load fuzz soak images deploy-check deploy-tools api-check deny prerequisites \
 	release-ready programs sbom chart changelog push-images sign verify-release release-check
 
 help: ## Show this list
@@ -32,7 +32,7 @@ test: prerequisites ## Install what tests need, run every test, then every check
 check: ## Formatting, tidiness, layers, error pages, contracts, clippy
 	$(CARGO) run --quiet -p xtask -- check $(ARGS)
 
-coverage: prerequisites ## Lines that the tests run, by crate and by role; fails under the bounds (ARGS="-p probity-resilience")
+coverage: prerequisites ## Lines that the tests run, by crate and by role; fails under the bounds (ARGS="-p probity-resilience", --resume, --report)
 	rustup component add llvm-tools
 	$(CARGO) run --quiet -p xtask -- coverage $(ARGS)
 
@@ -65,6 +65,9 @@ bench-cases: bench ## Whole cases of the generator's mix through the gateway (th
 load: ## Executions at a fixed rate, 1,000 in flight, while a peer breaks: acknowledgements, errors, memory
 	$(BUILD_MEASURED)
 	$(MEASURED) "$(CARGO_TARGET_DIR)/release/bench-load" $(ARGS)
+
+fuzz: ## Every parser of outside bytes under libFuzzer, ten minutes each (ARGS="60 cel filter" for a minute of two)
+	./scripts/fuzz $(ARGS)
 
 soak: prerequisites ## The fault matrix at full length, and a table of what came of it (ARGS=6 for one row; PREVIOUS=v1.2.0 for row 27)
 	$(CARGO) build --release --workspace --bins

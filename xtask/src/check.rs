@@ -1,6 +1,6 @@
 //! Everything that must hold before a change is handed in.
 
-use crate::{Problem, bans, buf, cli, deploy, errors, layers, links, metrics_doc, openapi, tidy};
+use crate::{Problem, bans, buf, calls, cli, deploy, errors, layers, links, metrics_doc, openapi, tidy};
 use anyhow::{Context as _, Result};
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +24,7 @@ enum Step {
 }
 
 /// The checks, quick ones first.
-const STEPS: [(&str, Step); 11] = [
+const STEPS: [(&str, Step); 12] = [
     ("fmt", Step::Cargo(&["fmt", "--all", "--check"])),
     ("tidy", Step::Rule(tidy::problems)),
     ("layers", Step::Rule(layers::problems)),
@@ -33,6 +33,7 @@ const STEPS: [(&str, Step); 11] = [
     ("metrics", Step::Rule(metrics_doc::problems)),
     ("deploy", Step::Rule(deploy::problems)),
     ("links", Step::Rule(links::problems)),
+    ("calls", Step::Rule(calls::problems)),
     ("buf", Step::Buf),
     ("openapi", Step::OpenApi),
     ("clippy", Step::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),

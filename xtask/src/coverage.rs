@@ -1,16 +1,15 @@
 //! Lines of the code that the tests run, by crate, and the least there must be.
 //!
-//! The tests are built once more with `-C instrument-coverage` for the crates of the
-//! workspace alone (dependencies are taken as they are), run, and what they ran is read
-//! with the LLVM tools of the toolchain. Test code itself is left out as far as it
-//! stands in files of its own.
+//! What tests ran comes from [`programs`]. Here are the bounds, and the table that is
+//! printed. Test code itself is left out as far as it stands in files of its own.
 
-use anyhow::{Context as _, Result, bail, ensure};
+mod programs;
+
+use anyhow::{Result, ensure};
 use clap::Parser;
-use serde::Deserialize;
+use programs::{Lines, Programs};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 /// The least share of all lines, in percent.
 const OVERALL: f64 = 85.0;
@@ -61,158 +60,32 @@ pub struct Options {
     /// Only say what the last run ran.
     #[arg(long)]
     report: bool,
-}
-
-/// Lines, and those of them that were run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-struct Lines {
-    count: u64,
-    covered: u64,
-}
-
-impl Lines {
-    fn add(&mut self, other: Self) {
-        self.count += other.count;
-        self.covered += other.covered;
-    }
-
-    #[allow(clippy::cast_precision_loss)] // lines of code
-    fn percent(self) -> f64 {
-        if self.count == 0 { 100.0 } else { self.covered as f64 * 100.0 / self.count as f64 }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct Export {
-    data: Vec<Data>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Data {
-    files: Vec<File>,
-}
-
-#[derive(Debug, Deserialize)]
-struct File {
-    filename: String,
-    summary: Summary,
-}
-
-#[derive(Debug, Deserialize)]
-struct Summary {
-    lines: Lines,
+    /// Go on where a run ended: what ran then, and is still the same program, is not run again.
+    #[arg(long)]
+    resume: bool,
 }
 
 /// Measures, prints a table, and answers whether every bound is held.
 ///
 /// # Errors
-/// When a tool is missing or a test fails.
+/// When a tool is missing, or something cannot be built or read.
 pub fn run(root: &Path, options: &Options) -> Result<bool> {
-    let place = Place::new(root)?;
-    if !options.report {
-        place.run_tests(root, &options.packages)?;
-    }
-    let files = place.export(root, &options.packages)?;
-    let files: BTreeMap<String, Lines> = files
+    let programs = Programs::build(root, &options.packages)?;
+    let failed = if options.report { Vec::new() } else { programs.run(options.resume)? };
+    let files: BTreeMap<String, Lines> = programs
+        .lines(LEFT_OUT)?
         .into_iter()
-        .filter_map(|file| {
-            let path = Path::new(&file.filename).strip_prefix(root).ok()?;
-            Some((path.display().to_string(), file.summary.lines))
+        .filter_map(|(file, lines)| {
+            Some((Path::new(&file).strip_prefix(root).ok()?.display().to_string(), lines))
         })
         .collect();
     ensure!(!files.is_empty(), "no file of the workspace was run; run it without --report first");
     let (text, held) = table(&files, options.packages.is_empty());
     print!("{text}");
-    Ok(held)
-}
-
-/// Where instrumented tests leave their counts, and the tools that read them.
-struct Place {
-    folder: PathBuf,
-    tools: PathBuf,
-}
-
-impl Place {
-    fn new(root: &Path) -> Result<Self> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
-        let libraries = Path::new(sysroot.trim()).join("lib/rustlib");
-        let tools = std::fs::read_dir(&libraries)?
-            .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-            .find(|bin| bin.join("llvm-profdata").is_file());
-        let tools = tools.context("llvm-profdata is missing; run `rustup component add llvm-tools`")?;
-        Ok(Self { folder: target.join("coverage"), tools })
+    if !failed.is_empty() {
+        println!("\ntests fail, mend them first: {}", failed.join(", "));
     }
-
-    /// `cargo test`, whose rustc counts lines in crates of the workspace.
-    fn cargo(&self, root: &Path, packages: &[String]) -> Command {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(root).arg("test");
-        cargo.env("RUSTC_WORKSPACE_WRAPPER", root.join("scripts/instrumented-rustc"));
-        cargo.env("LLVM_PROFILE_FILE", self.folder.join("%m_%p.profraw")).env("CARGO_INCREMENTAL", "0");
-        if packages.is_empty() {
-            cargo.arg("--workspace");
-        }
-        for package in packages {
-            cargo.args(["--package", package]);
-        }
-        cargo
-    }
-
-    fn run_tests(&self, root: &Path, packages: &[String]) -> Result<()> {
-        if self.folder.is_dir() {
-            std::fs::remove_dir_all(&self.folder)?;
-        }
-        std::fs::create_dir_all(&self.folder)?;
-        let status = self.cargo(root, packages).args(["--tests", "--bins"]).status()?;
-        ensure!(status.success(), "the tests fail; mend them first");
-        Ok(())
-    }
-
-    fn export(&self, root: &Path, packages: &[String]) -> Result<Vec<File>> {
-        let programs = self.programs(root, packages)?;
-        let counts = std::fs::read_dir(&self.folder)?.filter_map(|entry| Some(entry.ok()?.path()));
-        let counts: Vec<_> = counts.filter(|path| path.extension().is_some_and(|e| e == "profraw")).collect();
-        ensure!(!counts.is_empty(), "no test left its counts in {}", self.folder.display());
-        let list = self.folder.join("counts.txt");
-        let lines: Vec<_> = counts.iter().map(|path| path.display().to_string()).collect();
-        std::fs::write(&list, lines.join("\n"))?;
-        let merged = self.folder.join("all.profdata");
-        let mut merge = Command::new(self.tools.join("llvm-profdata"));
-        // A process that was killed leaves a file that ends too early.
-        merge.args(["merge", "-sparse", "-failure-mode=all", "-f"]).arg(&list).arg("-o").arg(&merged);
-        output(&mut merge)?;
-        let mut export = Command::new(self.tools.join("llvm-cov"));
-        export.args(["export", "-summary-only", "-ignore-filename-regex", LEFT_OUT, "-instr-profile"]);
-        export.arg(&merged);
-        for program in programs {
-            export.arg("-object").arg(program);
-        }
-        let export: Export = serde_json::from_str(&output(&mut export)?)?;
-        Ok(export.data.into_iter().flat_map(|data| data.files).collect())
-    }
-
-    /// The programs that were run: cargo knows them without building anything anew.
-    fn programs(&self, root: &Path, packages: &[String]) -> Result<Vec<String>> {
-        let mut cargo = self.cargo(root, packages);
-        cargo.args(["--tests", "--bins", "--no-run", "--message-format", "json"]).stderr(Stdio::null());
-        let text = output(&mut cargo)?;
-        let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let programs: Vec<_> =
-            messages.filter_map(|message| Some(message.get("executable")?.as_str()?.to_owned())).collect();
-        if programs.is_empty() {
-            bail!("cargo names no test program");
-        }
-        Ok(programs)
-    }
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let shown = format!("{command:?}");
-    let output = command.output().with_context(|| format!("{shown} cannot be started"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{shown}: {said}");
-    Ok(String::from_utf8(output.stdout)?)
+    Ok(held && failed.is_empty())
 }
 
 /// The crate that a file belongs to.

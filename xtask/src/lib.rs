@@ -13,6 +13,7 @@
 
 pub mod bans;
 pub mod buf;
+pub mod calls;
 pub mod check;
 pub mod cli;
 pub mod coverage;
