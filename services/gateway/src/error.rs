@@ -13,7 +13,7 @@ use tonic::Code;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing is at this path.
-    #[error("there is nothing at this path; the contracts list what there is")]
+    #[error("there is nothing at this path; /api/docs lists what there is")]
     NoRoute,
     /// The path is there for other methods.
     #[error("this path takes {}", methods(.0))]

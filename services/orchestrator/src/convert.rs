@@ -49,7 +49,7 @@ pub(crate) fn execution_id(field: &str, name: &str) -> Result<ExecutionId, Error
 
 /// A page size as it may be asked for.
 pub(crate) fn page_size(number: i32) -> Result<i64, Error> {
-    page::size(number).map_err(|fault| invalid("page_size", fault.message))
+    page::size(number).map_err(|_| invalid("page_size", "must not be negative"))
 }
 
 /// The token of a history page: a sequence number.
@@ -274,5 +274,7 @@ mod tests {
         refused(case_id("name", "case_1").map(drop), "name");
         refused(case_id("name", "cases/case_1").map(drop), "name");
         refused(execution_id("name", "cases/x").map(drop), "name");
+        refused(page_size(-1).map(drop), "page_size");
+        assert_eq!(page_size(-1).unwrap_err().to_string(), "page_size: must not be negative");
     }
 }

@@ -27,6 +27,8 @@ pub(super) fn tagged(headers: &HeaderMap, kind: &'static str, body: Bytes, keep:
     let out = response.headers_mut();
     plain_headers(out, kind);
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    // Longer ones are packed for those who take it; a 304 says the same as the 200 it stands for.
+    out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         out.insert(header::ETAG, tag);
     }
@@ -61,7 +63,9 @@ mod tests {
             headers.insert(header::IF_NONE_MATCH, asked.parse().expect("value"));
             let answer = tagged(&headers, "application/json", body.clone(), OWN);
             assert_eq!(answer.status(), expect, "{asked}");
-            assert_eq!(answer.headers().get(header::ETAG), fresh.headers().get(header::ETAG));
+            for same in [header::ETAG, header::CACHE_CONTROL, header::VARY] {
+                assert_eq!(answer.headers()[&same], fresh.headers()[&same], "{same}");
+            }
         };
         check(&tag, StatusCode::NOT_MODIFIED);
         check(tag.trim_start_matches("W/"), StatusCode::NOT_MODIFIED);

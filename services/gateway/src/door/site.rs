@@ -73,6 +73,9 @@ impl Site {
         path: &str,
         headers: &HeaderMap,
     ) -> Option<Result<Response, Error>> {
+        if let Some(page) = meant(path) {
+            return Some(Ok(moved(page)));
+        }
         let rest = path.strip_prefix(ROOT)?;
         let found = FILES.iter().find(|file| file.path == rest);
         if found.is_none() && rest != "openapi.json" {
@@ -88,6 +91,22 @@ impl Site {
     }
 }
 
+/// The page that somebody means who types its path a little differently.
+fn meant(path: &str) -> Option<&'static str> {
+    match path {
+        "/api" | "/api/" | "/api/docs/" => Some("/api/docs"),
+        "/api/redoc/" => Some("/api/redoc"),
+        _ => None,
+    }
+}
+
+fn moved(page: &'static str) -> Response {
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = http::StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(page));
+    response
+}
+
 impl File {
     fn answer(&self, headers: &HeaderMap) -> Result<Response, Error> {
         let as_stored = self.packed && takes_gzip(headers);
@@ -96,9 +115,6 @@ impl File {
         let out = response.headers_mut();
         out.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         out.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        if self.packed {
-            out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        }
         if as_stored && response.status() == http::StatusCode::OK {
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }

@@ -37,7 +37,7 @@ pub(super) const ALL: [Failure; 14] = [
         "The token has none of the roles the operation asks for.", "this needs one of the roles officer"),
     failure((404, "NotFound"), FaultKind::NotFound, "GTW-0001",
         "There is no such thing, or it belongs to another tenant.",
-        "there is nothing at this path; the contracts list what there is"),
+        "there is nothing at this path; /api/docs lists what there is"),
     failure((408, "TooSlow"), FaultKind::Timeout, "GTW-0013",
         "The body did not arrive in time.", "the body did not arrive in the time allowed for it"),
     failure((409, "Conflict"), FaultKind::Stale, "STO-0007",

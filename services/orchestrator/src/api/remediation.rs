@@ -10,7 +10,7 @@ use probity_proto::orchestrator::{
 use probity_runtime::{Call, status};
 use probity_storage::idempotency::Scope;
 use probity_types::id::ActionId;
-use probity_types::{AuditEvent, Clock, Ctx, page};
+use probity_types::{AuditEvent, Clock, Ctx};
 use prost::Message;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -62,7 +62,7 @@ impl Remediation {
     async fn list(&self, ctx: &Ctx, request: &ListActionsRequest) -> Result<ListActionsResponse, Error> {
         let id = convert::case_id("parent", &request.parent)?;
         self.store.case(&ctx.tenant, id).await?;
-        let limit = page::size(request.page_size).map_err(|f| convert::invalid("page_size", f.message))?;
+        let limit = convert::page_size(request.page_size)?;
         let after = if request.page_token.is_empty() {
             Vec::new()
         } else {
