@@ -1,8 +1,8 @@
 //! Every parser of outside bytes, fed its seeds and mutations of them: the same
-//! ones in every run of `make test`, others for `PROBITY_FUZZ_SECONDS` each in
-//! `make soak`.
+//! ones in every run of `make test`, others for `PROBITY_FUZZ_SECONDS` each.
 
 use probity_tests::fuzz::{Length, TARGETS, feed, target};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Mutations in a run of `make test`.
@@ -34,12 +34,20 @@ macro_rules! parsers {
 
         #[test]
         fn no_target_is_forgotten() {
-            assert_eq!([$(stringify!($name)),*], TARGETS.map(|target| target.name));
+            let names = TARGETS.map(|target| target.name);
+            assert_eq!([$(stringify!($name)),*], names);
+            let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+            let listed = std::fs::read_to_string(programs.join("Cargo.toml")).unwrap();
+            for name in names {
+                let program = std::fs::read_to_string(programs.join(format!("fuzz_targets/{name}.rs"))).unwrap();
+                assert!(program.contains(&format!("target!(\"{name}\")")), "fuzz/fuzz_targets/{name}.rs");
+                assert!(listed.contains(&format!("name = \"{name}\"")), "{name} is no program of fuzz/Cargo.toml");
+            }
         }
     };
 }
 
 parsers! {
     tender payment report mime watchlist document transcoder token definition cel filter schedule checkpoint
-    receipt
+    receipt export policy refresh value
 }

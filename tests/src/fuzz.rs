@@ -1,13 +1,17 @@
 //! Every parser of outside bytes as a target: a function of bytes that must not
 //! panic, and what must hold of its answer besides.
 //!
-//! `make test` runs each over its seeds and some thousands of mutations of them,
-//! the same ones every time; `make soak ARGS=26` for ten minutes each, from a seed
-//! that it prints.
+//! `make test` runs each over its seeds and some thousands of mutations of them, the
+//! same ones every time. `make fuzz` gives them to libFuzzer (`fuzz/`), which looks for
+//! what reaches more of the code; `make soak ARGS=26` does so for ten minutes each. A
+//! new target is a row of [`TARGETS`], a line in `tests/it/fuzz.rs` and a program in
+//! `fuzz/`.
 
 mod cases;
+mod files;
 mod mutate;
 mod platform;
+mod small;
 
 pub use mutate::Mutator;
 
@@ -27,7 +31,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "tender", run: cases::tender, seeds: cases::tenders, words: cases::OCDS_WORDS },
     Target { name: "payment", run: cases::payment, seeds: cases::payments, words: cases::CSV_WORDS },
     Target { name: "report", run: cases::report, seeds: cases::reports, words: cases::TEXT_WORDS },
@@ -67,6 +71,10 @@ pub const TARGETS: [Target; 14] = [
         seeds: platform::receipts,
         words: platform::NOTE_WORDS,
     },
+    Target { name: "export", run: files::export, seeds: files::exports, words: cases::OCDS_WORDS },
+    Target { name: "policy", run: files::policy, seeds: files::policies, words: files::REGO_WORDS },
+    Target { name: "refresh", run: small::refresh, seeds: small::refreshes, words: platform::TOKEN_WORDS },
+    Target { name: "value", run: small::value, seeds: small::values, words: small::VALUE_WORDS },
 ];
 
 /// The target of that name.

@@ -4,7 +4,7 @@
 use ed25519_dalek::SigningKey;
 use probity_engine::expr::{Expr, Variables};
 use probity_engine::{Definition, Severity, lint};
-use probity_filter::{Field, Filter, Schema};
+use probity_filter::{Field, Filter, Order, Schema};
 use probity_gateway::domain::token::{Grant, TokenKey};
 use probity_gateway::transcode::{Limits, Parts, Transcoder};
 use probity_merkle::receipt::{self, ProvedEntry};
@@ -115,9 +115,9 @@ pub(super) const NOTE_WORDS: &[&str] =
     &["\n", "\n\n", "— ", "+", "=", "\"entries\":", "\"leaf\":", "\"index\":", "0"];
 
 /// Now, as far as targets are concerned: the same in every run.
-const NOW: Micros = Micros(1_800_000_000_000_000);
+pub(super) const NOW: Micros = Micros(1_800_000_000_000_000);
 
-fn texts(list: &[&str]) -> Vec<Vec<u8>> {
+pub(super) fn texts(list: &[&str]) -> Vec<Vec<u8>> {
     list.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
@@ -154,7 +154,7 @@ pub(super) fn transcoder(bytes: &[u8]) {
     }
 }
 
-fn signing_key() -> SigningKey {
+pub(super) fn signing_key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
@@ -269,6 +269,7 @@ pub(super) fn filters() -> Vec<Vec<u8>> {
         "state = (RUNNING OR PENDING) AND NOT attempts:*",
         "definition = \"a \\\" b\" AND create_time > \"2026-11-01T00:00:00Z\" AND -paused = true",
         "attempts >= 3",
+        "create_time desc, state, attempts asc",
     ])
 }
 
@@ -276,6 +277,9 @@ pub(super) fn filters() -> Vec<Vec<u8>> {
 /// filter.
 pub(super) fn filter(bytes: &[u8]) {
     let Ok(source) = std::str::from_utf8(bytes) else { return };
+    if let Err(error) = Order::parse(source, &SCHEMA) {
+        assert!(error.column() >= 1 && error.column() <= source.chars().count() + 1, "{error}");
+    }
     let checked = Filter::parse(source).and_then(|filter| filter.check(&SCHEMA));
     match checked {
         Ok(predicate) => {
@@ -322,16 +326,24 @@ static LOG: LazyLock<(VerifierKey, Checkpoint, String, String)> = LazyLock::new(
 });
 
 pub(super) fn checkpoints() -> Vec<Vec<u8>> {
-    texts(&[&LOG.2, "log.example\n1\n", "a\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"])
+    texts(&[
+        &LOG.2,
+        &LOG.0.to_string(),
+        "log.example\n1\n",
+        "a\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n",
+    ])
 }
 
-/// Only what was signed opens, and a text that is read is written as it was.
+/// Only what was signed opens, and a text that is read is written as it was; keys too.
 pub(super) fn checkpoint(bytes: &[u8]) {
     if let Ok(opened) = Checkpoint::open(bytes, &LOG.0) {
         assert_eq!(opened, LOG.1);
     }
     if let Some(read) = std::str::from_utf8(bytes).ok().and_then(|text| Checkpoint::parse(text).ok()) {
         assert_eq!(Checkpoint::parse(&read.to_text()), Ok(read));
+    }
+    if let Some(key) = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<VerifierKey>().ok()) {
+        assert_eq!(key.to_string().parse(), Ok(key));
     }
 }
 

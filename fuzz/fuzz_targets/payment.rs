@@ -1,0 +1,2 @@
+#![no_main]
+probity_fuzz::target!("payment");
