@@ -61,7 +61,8 @@ impl PolicyError {
         let Some(place) = place else { return Self::whole(one_line(message)) };
         let mut numbers = place.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
         let (line, column) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        let reason = place.split_once("error: ").map_or(place, |(_, reason)| reason);
+        // At the beginning of a line: the line that is shown may have the word in it.
+        let reason = place.split_once("\nerror: ").map_or(place, |(_, reason)| reason);
         Self::at(line, column, one_line(reason))
     }
 }
@@ -234,6 +235,8 @@ mod tests {
             "\n--> policy.rego:3:14\n  |\n3 | x := y\n  |   ^\nerror: var y is unsafe",
             (3, 14, "var y is unsafe"),
         );
+        let shown = "\n--> policy.rego:1:1\n  |\n1 | .error: :\n  | ^\nerror: expecting `package`";
+        check(shown, (1, 1, "expecting `package`"));
         check("something else\nentirely", (0, 0, "something else"));
         check("", (0, 0, ""));
     }
