@@ -251,7 +251,8 @@ fn malformed(text: &str, what: &'static str) -> NoteError {
 fn check_text(text: &str) -> Result<(), NoteError> {
     let control = |c: char| c.is_control() && c != '\n';
     if let Some(at) = text.find(control) {
-        return Err(malformed(&text[..=at], "control character"));
+        let line = 1 + text[..at].matches('\n').count();
+        return Err(NoteError::Malformed { line, what: "control character" });
     }
     if text.ends_with('\n') && text.len() > 1 {
         Ok(())

@@ -130,6 +130,7 @@ fn bad_notes_say_why() {
     check(&format!("{text}\n\n\u{2014} name AAA\n"), "base64");
     check(&format!("{text}\n\n\u{2014} name AAAAAA==\n"), "too short");
     check(&format!("te\u{7}xt\n\n{signature}"), "control character");
+    check(&format!("te\u{9e}xt\n\n{signature}"), "control character");
     check(&format!("{text}\n\n{}", signature.repeat(MAX_SIGNATURES + 1)), "more than 100");
     check(&"x".repeat(MAX_NOTE_LEN + 1), "at most");
     assert!(SignedNote::parse(b"\xff\n\n").unwrap_err().to_string().contains("UTF-8"));

@@ -165,6 +165,10 @@ fn cron(text: &str) -> Result<croner::Cron, String> {
     if !pattern.is_ascii() || pattern.contains('@') {
         return Err(format!("{text:?}: fields are made of letters, digits and * , - / # + ?"));
     }
+    // An empty set of minutes would be looked for until the end of the calendar.
+    if let Some(field) = fields.iter().find(|field| field.split(',').any(str::is_empty)) {
+        return Err(format!("{field:?} has an empty place in its list; write numbers between the commas"));
+    }
     read(pattern).map_err(|why| blame(&fields).unwrap_or_else(|| format!("{text:?}: {why}")))
 }
 

@@ -106,6 +106,8 @@ fn what_cannot_be_read_is_refused_with_its_field() {
     check("a * * * *", "the minute \"a\"");
     check("é * * * *", "letters, digits");
     check("0 0 30 2 *", "never comes");
+    check("00 , 9 * * *", "\",\" has an empty place in its list");
+    check("0 1,,2 * * *", "\"1,,2\" has an empty place");
     check("@reboot", "there is no @reboot; there are @every, @hourly");
     check("@every", "write an interval from 1s to 366d");
     check("@every 0s", "write an interval");
