@@ -13,6 +13,7 @@ use crate::status::status;
 use crate::tls::{self, Tls};
 use parking_lot::RwLock;
 use probity_proto::{BoxGrpcService, boxed};
+use probity_resilience::Refusal;
 use probity_resilience::balance::watch_health;
 use probity_resilience::stack::Shared;
 use probity_types::{Fault, FaultKind};
@@ -118,7 +119,7 @@ impl Peers {
         if !edges().allows(caller, callee) {
             return Err(no_edge(caller, callee));
         }
-        let channel = boxed(callee, self.channel(caller, callee, url)?);
+        let channel = carried(callee, self.channel(caller, callee, url)?);
         Ok(client::once(self.edge(caller, callee), channel))
     }
 
@@ -148,7 +149,7 @@ impl Peers {
         let mut endpoints = Vec::new();
         for address in urls.split(',').map(str::trim) {
             let (url, weight) = weighted(address)?;
-            let channel = boxed(callee, self.channel(caller, callee, url)?);
+            let channel = carried(callee, self.channel(caller, callee, url)?);
             endpoints.push((url.to_owned(), weight, channel));
         }
         if let [(_, _, only)] = endpoints.as_slice() {
@@ -165,6 +166,26 @@ impl Peers {
         }
         Ok(boxed(callee, balance))
     }
+}
+
+/// The calls of a channel. One that met the end of its connection before it was sent is as
+/// good as refused by an instance that has stopped: its next attempt makes a new connection.
+fn carried(callee: &'static str, channel: Channel) -> BoxGrpcService {
+    let carry = tower::service_fn(move |request| {
+        let channel = channel.clone();
+        async move {
+            match channel.oneshot(request).await {
+                Err(error) if was_never_sent(&error) => Ok(Refusal::Stopping.into_response()),
+                answer => answer,
+            }
+        }
+    });
+    boxed(callee, carry)
+}
+
+fn was_never_sent(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled))
 }
 
 /// What a peer that cannot have a stack is replaced with.

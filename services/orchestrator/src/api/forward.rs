@@ -86,7 +86,8 @@ impl Forward {
     }
 
     /// The answer to a request: the own one, or, when another replica has the
-    /// execution, that one's.
+    /// execution, that one's. A lane that has lost its footing is not waited for: what may
+    /// be repeated goes to somebody else.
     pub(super) async fn answer<Q, A>(
         &self,
         request: &Request<Q>,
@@ -98,11 +99,22 @@ impl Forward {
         A: Message + Default,
     {
         match own {
-            Err(Error::Elsewhere(shard)) if request.metadata().get(FORWARDED).is_none() => {
+            Err(Error::Elsewhere(shard)) if !Self::came_from_another(request) => {
                 self.hand_on(request, path, shard).await.map(Response::new)
             }
+            Err(away @ Error::Away(_)) => match self.somebody_else(request, path) {
+                Some(shard) => self.hand_on(request, path, shard).await.map(Response::new),
+                None => Err(status(away)),
+            },
             own => own.map(Response::new).map_err(status),
         }
+    }
+
+    /// A shard of another replica that can be asked instead of this one.
+    fn somebody_else<Q>(&self, request: &Request<Q>, path: &'static str) -> Option<u8> {
+        let fresh = !self.0.own.is_empty() && !Self::came_from_another(request);
+        let repeatable = fresh && may_repeat(path, request.idempotency_key().is_some());
+        repeatable.then(|| self.0.lane.someones(&self.0.own))?
     }
 
     /// The answer of the replica that has an execution, which knows more of it; the own

@@ -188,10 +188,10 @@ impl Handle {
         self.survey.read().address_of(shard).map(str::to_owned)
     }
 
-    /// A shard of somebody who can be called.
-    pub(super) fn someones(&self) -> Option<u8> {
+    /// A shard of somebody else than the one at this address.
+    pub(crate) fn someones(&self, not_at: &str) -> Option<u8> {
         let survey = self.survey.read();
-        (0..=u8::MAX).find(|shard| survey.address_of(*shard).is_some())
+        (0..=u8::MAX).find(|shard| survey.address_of(*shard).is_some_and(|address| address != not_at))
     }
 
     /// Lets the lane look after shards before its time.

@@ -28,7 +28,7 @@ impl Lane {
             return Ok(());
         }
         let nobody = || Error::Away("no replica has shards yet".to_owned());
-        Err(self.handle.someones().map_or_else(nobody, Error::Elsewhere))
+        Err(self.handle.someones(&self.address).map_or_else(nobody, Error::Elsewhere))
     }
 
     fn lease(&self) -> Micros {
