@@ -113,7 +113,7 @@ impl Forward {
     /// A shard of another replica that can be asked instead of this one.
     fn somebody_else<Q>(&self, request: &Request<Q>, path: &'static str) -> Option<u8> {
         let fresh = !self.0.own.is_empty() && !Self::came_from_another(request);
-        let repeatable = fresh && may_repeat(path, request.idempotency_key().is_some());
+        let repeatable = fresh && may_repeat(path, || request.idempotency_key().is_some());
         repeatable.then(|| self.0.lane.someones(&self.0.own))?
     }
 
