@@ -1,4 +1,4 @@
-//! What a call costs beside its work: `cargo run --release -p probity-runtime --example bench`.
+//! What a call costs beside its work: `cargo run --release -p probity-runtime --example stack`.
 //!
 //! The layers of a client around the check of the caller's token that every service
 //! makes, without I/O; medians of nine rounds, in nanoseconds of processor time a call.
