@@ -27,7 +27,7 @@ const LEAD_MS: &str = "2000";
 const DRAIN: Duration = Duration::from_secs(25);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two calls.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(40);
 /// A workflow that waits for a signal, wherever it is.
 const WAITING: &str = "name: waiting\nsteps:\n  - {id: go, wait: {signal: go}}\n";
 
@@ -129,8 +129,16 @@ async fn roll(
     longest
 }
 
+/// Besides the lead, patience: what a busy machine does to leases and queries is not what
+/// this is about.
 fn start() -> Start {
-    Start { env: vec![("PROBITY_HOST__DRAIN_LEAD_MS", LEAD_MS.to_owned())], ..Start::default() }
+    let env = [
+        ("PROBITY_HOST__DRAIN_LEAD_MS", LEAD_MS),
+        ("PROBITY_ORCHESTRATOR__LEASE_TTL_MS", "6000"),
+        ("PROBITY_ORCHESTRATOR__DATABASE__ACQUIRE_TIMEOUT_MS", "10000"),
+        ("PROBITY_GATEWAY__DATABASE__ACQUIRE_TIMEOUT_MS", "10000"),
+    ];
+    Start { env: env.map(|(key, value)| (key, value.to_owned())).to_vec(), ..Start::default() }
 }
 
 async fn nobody_is_failed(by: By) {

@@ -25,6 +25,9 @@ const ASK: Duration = Duration::from_millis(100);
 /// How long after that it is known here.
 const LAG: Duration = Duration::from_secs(1);
 
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// By what it chooses an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
@@ -107,10 +110,12 @@ impl Balancer {
     async fn follow(self, port: u16) {
         loop {
             let admin = self.change(|all| all.iter().find(|i| i.port == port).and_then(|i| i.admin.clone()));
-            let ready = match admin {
+            let asked = match admin {
                 Some(admin) => is_ready(&admin).await,
-                None => false,
+                None => Some(false),
             };
+            // Whoever has no time to answer is not away.
+            let Some(ready) = asked else { continue };
             let later = self.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(LAG).await;
@@ -156,7 +161,8 @@ impl Balancer {
     }
 }
 
-async fn is_ready(admin: &str) -> bool {
+/// Whether an instance is ready; nothing when it does not answer in time.
+async fn is_ready(admin: &str) -> Option<bool> {
     let asked = async {
         let mut stream = TcpStream::connect(admin).await.ok()?;
         stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.ok()?;
@@ -164,5 +170,5 @@ async fn is_ready(admin: &str) -> bool {
         stream.read_to_string(&mut text).await.ok()?;
         Some(text.split_whitespace().nth(1) == Some("200"))
     };
-    tokio::time::timeout(LAG, asked).await.ok().flatten().unwrap_or(false)
+    tokio::time::timeout(PATIENCE, asked).await.ok().map(Option::unwrap_or_default)
 }
