@@ -26,6 +26,7 @@ use probity_proto::monitoring::drill_service_server::DrillServiceServer;
 use probity_proto::monitoring::monitoring_service_server::MonitoringServiceServer;
 use probity_resilience::shutdown::{Limits, Outcome, Shutdown, Signal, State, signals};
 use probity_resilience::{Limiter, Observed};
+use probity_storage::Db;
 use probity_storage::redis::RedisLink;
 use probity_telemetry::metrics::RpcMetrics;
 use probity_types::{Clock, SystemClock};
@@ -218,12 +219,7 @@ impl Parts {
             S::build(settings.own, &mut setup).await.with_context(|| format!("{} cannot start", S::NAME))?;
         self.tasks.append(&mut setup.tasks);
         let stores = monitor.stores();
-        for store in stores.clone() {
-            self.shutdown.on_stop("store", move || async move {
-                store.close().await;
-                Ok(())
-            });
-        }
+        self.close_at_the_end(&stores);
         let inbound = self.inbound::<S>(&monitor, &settings.server)?;
         let once =
             setup.once.take().map(|once| once.layer(&settings.server, self.clock.clone())).transpose()?;
@@ -253,6 +249,15 @@ impl Parts {
             secure,
         });
         Ok(())
+    }
+
+    fn close_at_the_end(&self, stores: &[Db]) {
+        for store in stores.iter().cloned() {
+            self.shutdown.on_stop("store", move || async move {
+                store.close().await;
+                Ok(())
+            });
+        }
     }
 
     /// The certificates of a service, if there are any: it calls with them, and its

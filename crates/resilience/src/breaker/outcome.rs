@@ -17,6 +17,9 @@ use tonic::{Code, Status};
 /// about the peer; else anybody could open a breaker with deadlines of 1 ms.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How much sooner than ours the clock of a caller may run out.
+const AHEAD: Duration = Duration::from_millis(100);
+
 /// What the end of a call says about the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -40,10 +43,12 @@ pub fn of_status(status: &Status, took: Duration) -> Outcome {
 }
 
 /// What it says that nobody waits for an answer any more: a failure when the peer
-/// used up a deadline of at least [`PATIENCE`], else nothing.
+/// used up a deadline of at least [`PATIENCE`], else nothing. The caller's clock began
+/// before ours, by the time its request took to come here: who leaves within [`AHEAD`] of
+/// the deadline has waited until it was over.
 pub(crate) fn given_up(deadline: Option<Deadline>, began: Instant) -> Outcome {
     let fair = now().saturating_duration_since(began) >= PATIENCE;
-    let over = deadline.is_some_and(Deadline::is_over);
+    let over = deadline.is_some_and(|deadline| deadline.remaining() <= AHEAD);
     if fair && over { Outcome::Failure } else { Outcome::Unknown }
 }
 
@@ -90,6 +95,20 @@ mod tests {
         ] {
             check(code, 5_000, Success);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_as_the_deadline_passes_has_waited() {
+        let check = async |deadline_ms, waited_ms, expect| {
+            let (deadline, began) = (Deadline::within(Duration::from_millis(deadline_ms)), now());
+            tokio::time::advance(Duration::from_millis(waited_ms)).await;
+            assert_eq!(given_up(Some(deadline), began), expect, "{waited_ms} of {deadline_ms} ms");
+        };
+        check(2_000, 2_000, Outcome::Failure).await;
+        check(2_000, 1_900, Outcome::Failure).await;
+        check(2_000, 1_899, Outcome::Unknown).await;
+        check(999, 999, Outcome::Unknown).await;
+        assert_eq!(given_up(None, now()), Outcome::Unknown);
     }
 
     #[test]
