@@ -50,6 +50,20 @@ fn check(text: impl AsRef<[u8]>, expect: &[&str]) {
 }
 
 #[test]
+fn a_file_may_end_anywhere() {
+    let record = r#"{"records":[{"ocid":"a","compiledRelease":{"ocid":"a"}},7],"version":"1.1"}"#;
+    let release = "[ {\"releases\" : [{\"ocid\":\"a\"}] ,\n\"version\" : 1 } ]";
+    for text in [record, release] {
+        for form in [Form::Auto, Form::Document, Form::Lines] {
+            for end in 0..text.len() {
+                let seen = run(&text.as_bytes()[..end], form, SMALL);
+                assert!(!seen.is_empty() || end == 0, "{form:?}, {end} bytes: nothing is told");
+            }
+        }
+    }
+}
+
+#[test]
 fn takes_items_out_of_every_shape() {
     let a = r#"{"ocid":"a"}"#;
     let b = r#"{"ocid":"b"}"#;

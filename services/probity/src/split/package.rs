@@ -78,10 +78,11 @@ fn key(source: &mut Source<'_>) -> io::Result<Next> {
     if key.end == End::CutOff {
         return Ok(Next::Eof);
     }
-    if source.skip_space()? != Some(b':') {
-        return Ok(Next::Stray);
+    match source.skip_space()? {
+        Some(b':') => source.consume(1),
+        Some(_) => return Ok(Next::Stray),
+        None => return Ok(Next::Eof),
     }
-    source.consume(1);
     source.skip_space()?;
     let inner = key.bytes.get(1..key.bytes.len().saturating_sub(1)).unwrap_or_default();
     Ok(Next::Key(inner.to_vec()))

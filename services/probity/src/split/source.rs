@@ -41,12 +41,12 @@ impl<'a> Source<'a> {
         self.input.fill_buf()
     }
 
-    /// Steps over bytes of [`Source::head`].
+    /// Steps over bytes of [`Source::head`]; over none at the end of the file.
     pub(crate) fn consume(&mut self, bytes: usize) {
-        if let Ok(head) = self.input.fill_buf() {
-            let newlines = head.iter().take(bytes).filter(|b| **b == b'\n').count();
-            self.line += newlines as u64;
-        }
+        let Ok(head) = self.input.fill_buf() else { return };
+        let bytes = bytes.min(head.len());
+        let newlines = head.iter().take(bytes).filter(|b| **b == b'\n').count();
+        self.line += newlines as u64;
         self.input.consume(bytes);
     }
 
