@@ -304,13 +304,6 @@ impl Board {
         }
         left
     }
-
-    /// Takes off everything.
-    pub(crate) fn clear(&self) {
-        let mut state = self.0.state.lock();
-        *state = State::default();
-        self.0.queues.apply_all(&mut state);
-    }
 }
 
 /// Gives tasks out again whose workers fell silent, until `stop`.

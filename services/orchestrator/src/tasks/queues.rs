@@ -21,7 +21,7 @@ const READ_AGAIN: Duration = Duration::from_secs(2);
 /// What is known of queues beside their tasks.
 #[derive(Default)]
 pub(super) struct Queues {
-    /// By tenant and name.
+    /// By tenant and name. Where the board is held as well, these are held first.
     settings: Mutex<HashMap<(String, String), QueueSettings>>,
     workers: Mutex<HashMap<u64, Serving>>,
     arrivals: std::sync::atomic::AtomicU64,
@@ -72,15 +72,6 @@ impl Drop for Present {
     }
 }
 
-impl Queues {
-    /// Gives all settings to an empty board.
-    pub(super) fn apply_all(&self, state: &mut State) {
-        for settings in self.settings.lock().values() {
-            state.configure(settings);
-        }
-    }
-}
-
 impl State {
     fn configure(&mut self, settings: &QueueSettings) {
         let name = self.queue(&settings.tenant, &settings.name);
@@ -93,6 +84,14 @@ impl State {
 }
 
 impl Board {
+    /// Takes off everything but settings.
+    pub(crate) fn clear(&self) {
+        let known = self.0.queues.settings.lock();
+        let mut state = self.0.state.lock();
+        *state = State::default();
+        known.values().for_each(|settings| state.configure(settings));
+    }
+
     /// Gives settings to the board where they changed.
     pub(crate) fn configure(&self, all: Vec<QueueSettings>) {
         let mut known = self.0.queues.settings.lock();
@@ -227,5 +226,39 @@ pub(crate) async fn keep_settings(board: Board, store: Store, stop: Cancellation
             () = stop.cancelled() => return,
             () = tokio::time::sleep(READ_AGAIN) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probity_types::SystemClock;
+    use std::sync::Arc;
+    use std::sync::mpsc;
+
+    /// A start clears the board while settings that changed come to it.
+    #[test]
+    fn a_board_that_is_cleared_and_configured_at_once_stands_still_for_nobody() {
+        let registry = prometheus::Registry::new();
+        let metrics = Arc::new(crate::metrics::Metrics::new(&registry).unwrap());
+        let board = Board::new(Arc::new(SystemClock), metrics, None);
+        let (done, ended) = mpsc::channel();
+        let turns = |turn: fn(&Board, u32)| {
+            let (board, done) = (board.clone(), done.clone());
+            std::thread::spawn(move || {
+                (0..20_000).for_each(|number| turn(&board, number));
+                let _ = done.send(());
+            });
+        };
+        turns(|board, _| board.clear());
+        turns(|board, number| {
+            let paused = number % 2 == 0;
+            let (tenant, name) = ("t".to_owned(), "q".to_owned());
+            board.configure(vec![QueueSettings { tenant, name, paused, policy: Policy::default() }]);
+        });
+        for _ in 0..2 {
+            ended.recv_timeout(Duration::from_secs(60)).expect("both come to an end");
+        }
+        assert_eq!(board.all_settings().len(), 1);
     }
 }
