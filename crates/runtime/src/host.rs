@@ -252,7 +252,8 @@ impl Parts {
     }
 
     fn close_at_the_end(&self, stores: &[Db]) {
-        for store in stores.iter().cloned() {
+        for store in stores {
+            let store = store.clone();
             self.shutdown.on_stop("store", move || async move {
                 store.close().await;
                 Ok(())
