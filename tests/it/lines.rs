@@ -2,6 +2,7 @@
 //! front of mutual TLS: calls take longer or fail, cases go on, and nobody else falls.
 //! `make soak` cuts each line of the door for 30 s, both ways and one way.
 
+use probity_proto::orchestrator::ListDefinitionsRequest;
 use probity_testkit::eventually;
 use probity_tests::chaos::{CASCADE, Chaos, LIMIT, peers, probe, probe_for, watch};
 use probity_tests::load::{Load, settle};
@@ -115,6 +116,66 @@ async fn a_bad_line_costs_time_and_no_effect_is_lost_or_doubled() {
     }
     let settled = settle(&chaos.client, &names, LIMIT).await;
     assert_eq!(settled.len(), lines.len());
+    chaos.platform.stop().await;
+}
+
+/// Calls the orchestrator for a while: how many were answered, and how many the door
+/// answered because there was no seat.
+async fn ask(chaos: &Chaos, during: Duration) -> (u32, u32) {
+    let (mut answered, mut refused, until) = (0, 0, Instant::now() + during);
+    while Instant::now() < until {
+        let (request, _) = chaos.client.request(ListDefinitionsRequest::default(), None);
+        match chaos.client.workflows().list_definitions(request).await {
+            Ok(_) => answered += 1,
+            Err(status) => {
+                let reason = status.get_error_details().error_info().map(|info| info.reason.clone());
+                assert_eq!(reason.as_deref(), Some("RES-0002"), "{status:?}");
+                refused += 1;
+            }
+        }
+    }
+    (answered, refused)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_line_has_no_more_calls_under_way_than_there_are_seats() {
+    const SEATS: u32 = 8;
+    let dir = tempfile::tempdir().unwrap();
+    let bulkhead = |field, value: u32| (field, value.to_string());
+    let env = vec![
+        bulkhead("PROBITY_RESILIENCE__BULKHEAD__MAX_CONCURRENT", SEATS),
+        bulkhead("PROBITY_RESILIENCE__BULKHEAD__MAX_WAITING", SEATS),
+        bulkhead("PROBITY_RESILIENCE__BULKHEAD__MAX_WAIT_MS", 200),
+    ];
+    let chaos = Chaos::with(dir.path(), Setup { through: doors(), env, ..Setup::default() }).await;
+    let during = Duration::from_secs(if is_soak() { 30 } else { 5 });
+    chaos.platform.proxy("gateway", "orchestrator").set(Line::Late(Duration::from_secs(1)));
+    let callers = futures::future::join_all((0..6 * SEATS).map(|_| ask(&chaos, during)));
+    let most = async {
+        let (mut most, until) = (0.0_f64, Instant::now() + during);
+        while Instant::now() < until {
+            most = most.max(chaos.platform.metric("gateway", "rpc_client_active_requests", "").await);
+        }
+        most
+    };
+    let others = peers().into_iter().filter(|peer| *peer != "orchestrator");
+    let away = futures::future::join_all(others.map(|service| {
+        let (client, control) = (chaos.client.clone(), chaos.control(service));
+        async move { watch(&client, service, during, &control).await.longest }
+    }));
+    let (asked, most, away) = tokio::join!(callers, most, away);
+    let answered: u32 = asked.iter().map(|(answered, _)| answered).sum();
+    let refused: u32 = asked.iter().map(|(_, refused)| refused).sum();
+    let away = away.into_iter().max().unwrap_or_default();
+    println!(
+        "{} callers, {SEATS} seats: {answered} calls answered, {refused} refused, {most} under way at most",
+        asked.len()
+    );
+    // Each of the others is asked once at a time by its watcher, which counts, too.
+    let elsewhere = peers().len() - 1;
+    assert!(most <= f64::from(SEATS) + elsewhere as f64, "{most} calls under way");
+    assert!(answered > 0 && refused > 0, "{answered} answered, {refused} refused");
+    assert!(away <= CASCADE, "another service was away for {away:?}");
     chaos.platform.stop().await;
 }
 

@@ -18,9 +18,19 @@ pub(super) const OWN: &str = "private, no-cache";
 
 /// The answer with its tag, or 304 when the caller has it already.
 pub(super) fn tagged(headers: &HeaderMap, kind: &'static str, body: Bytes, keep: &'static str) -> Response {
-    let tag = tag(&body);
-    let known = knows(headers, &tag);
-    let mut response = Response::new(if known { Body::empty() } else { Body::from(body) });
+    unless_known(headers, kind, &tag(&body), keep, || Body::from(body))
+}
+
+/// The same for a body whose tag is known, which is not made for a caller who has it.
+pub(super) fn unless_known(
+    headers: &HeaderMap,
+    kind: &'static str,
+    tag: &str,
+    keep: &'static str,
+    body: impl FnOnce() -> Body,
+) -> Response {
+    let known = knows(headers, tag);
+    let mut response = Response::new(if known { Body::empty() } else { body() });
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
@@ -29,7 +39,7 @@ pub(super) fn tagged(headers: &HeaderMap, kind: &'static str, body: Bytes, keep:
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
     // Longer ones are packed for those who take it; a 304 says the same as the 200 it stands for.
     out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    if let Ok(tag) = HeaderValue::from_str(tag) {
         out.insert(header::ETAG, tag);
     }
     if known {
@@ -38,7 +48,8 @@ pub(super) fn tagged(headers: &HeaderMap, kind: &'static str, body: Bytes, keep:
     response
 }
 
-fn tag(body: &[u8]) -> String {
+/// The weak tag of these bytes.
+pub(super) fn tag(body: &[u8]) -> String {
     format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..16]))
 }
 

@@ -6,11 +6,15 @@ use super::cache;
 use crate::error::Error;
 use crate::openapi;
 use crate::transcode::Transcoder;
+use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use flate2::Compression;
 use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Method, header};
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
+use std::sync::OnceLock;
 
 /// What a page may load, and from where: only from here.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -24,6 +28,9 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
+/// How much of a packed file is unpacked at a time, as fast as its reader takes it.
+const PIECE: usize = 32 << 10;
+
 /// A file of the site.
 struct File {
     path: &'static str,
@@ -31,17 +38,19 @@ struct File {
     bytes: &'static [u8],
     /// It is stored compressed.
     packed: bool,
+    /// Made when it is first asked for: whoever asks a thousand times costs no hash each.
+    tag: OnceLock<String>,
 }
 
 const fn plain(path: &'static str, kind: &'static str, bytes: &'static [u8]) -> File {
-    File { path, kind, bytes, packed: false }
+    File { path, kind, bytes, packed: false, tag: OnceLock::new() }
 }
 
 const fn packed(path: &'static str, kind: &'static str, bytes: &'static [u8]) -> File {
-    File { path, kind, bytes, packed: true }
+    File { path, kind, bytes, packed: true, tag: OnceLock::new() }
 }
 
-const FILES: [File; 8] = [
+static FILES: [File; 8] = [
     plain("docs", HTML, include_bytes!("../../assets/docs.html")),
     plain("redoc", HTML, include_bytes!("../../assets/redoc.html")),
     plain("docs/docs.js", SCRIPT, include_bytes!("../../assets/docs.js")),
@@ -55,6 +64,9 @@ const FILES: [File; 8] = [
 /// The site with the document of this platform.
 pub(super) struct Site {
     document: Bytes,
+    tag: String,
+    /// The document as most readers take it; packed once, when the first of them asks.
+    packed: OnceLock<Option<Bytes>>,
 }
 
 impl Site {
@@ -63,7 +75,7 @@ impl Site {
     pub(super) fn new(transcoder: &Transcoder) -> Result<Self, String> {
         let document = openapi::document(probity_proto::pool(), transcoder, env!("CARGO_PKG_VERSION"))?;
         let text = serde_json::to_vec(&document).map_err(|e| e.to_string())?;
-        Ok(Self { document: text.into() })
+        Ok(Self { tag: cache::tag(&text), document: text.into(), packed: OnceLock::new() })
     }
 
     /// The answer to a path of the site; `None` for every other path.
@@ -85,9 +97,17 @@ impl Site {
             return Some(Err(Error::MethodNotAllowed(vec![Method::GET, Method::HEAD])));
         }
         Some(match found {
-            Some(file) => file.answer(headers),
-            None => Ok(cache::tagged(headers, "application/json", self.document.clone(), KEPT)),
+            Some(file) => Ok(file.answer(headers)),
+            None => Ok(self.described(headers)),
         })
+    }
+
+    fn described(&self, headers: &HeaderMap) -> Response {
+        let pack = || pack(&self.document).ok();
+        let packed = if takes_gzip(headers) { self.packed.get_or_init(pack).as_ref() } else { None };
+        let body = || packed.unwrap_or(&self.document).clone().into();
+        let answer = cache::unless_known(headers, "application/json", &self.tag, KEPT, body);
+        if packed.is_some() { as_packed(answer) } else { answer }
     }
 }
 
@@ -108,25 +128,46 @@ fn moved(page: &'static str) -> Response {
 }
 
 impl File {
-    fn answer(&self, headers: &HeaderMap) -> Result<Response, Error> {
+    fn answer(&self, headers: &HeaderMap) -> Response {
         let as_stored = self.packed && takes_gzip(headers);
-        let bytes = if self.packed && !as_stored { self.unpacked()? } else { Bytes::from_static(self.bytes) };
-        let mut response = cache::tagged(headers, self.kind, bytes, KEPT);
+        let body = || {
+            if self.packed && !as_stored {
+                return Body::from_stream(futures::stream::iter(self.pieces()));
+            }
+            Bytes::from_static(self.bytes).into()
+        };
+        let tag = self.tag.get_or_init(|| cache::tag(self.bytes));
+        let mut response = cache::unless_known(headers, self.kind, tag, KEPT, body);
         let out = response.headers_mut();
         out.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         out.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        if as_stored && response.status() == http::StatusCode::OK {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        Ok(response)
+        if as_stored { as_packed(response) } else { response }
     }
 
-    /// For the few that do not take gzip.
-    fn unpacked(&self) -> Result<Bytes, Error> {
-        let mut out = Vec::new();
-        let read = GzDecoder::new(self.bytes).read_to_end(&mut out);
-        read.map(|_| out.into()).map_err(|_| Error::Panicked(format!("{ROOT}{}", self.path)))
+    /// A packed file unpacked, piece by piece, for the few that do not take gzip.
+    fn pieces(&self) -> impl Iterator<Item = io::Result<Bytes>> + Send + 'static {
+        let mut reader = GzDecoder::new(self.bytes);
+        std::iter::from_fn(move || {
+            let mut piece = Vec::with_capacity(PIECE);
+            match reader.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
+                Ok(0) => None,
+                read => Some(read.map(|_| piece.into())),
+            }
+        })
     }
+}
+
+fn pack(text: &[u8]) -> io::Result<Bytes> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(text)?;
+    packed.finish().map(Bytes::from)
+}
+
+fn as_packed(mut response: Response) -> Response {
+    if response.status() == http::StatusCode::OK {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
 }
 
 fn takes_gzip(headers: &HeaderMap) -> bool {
@@ -158,8 +199,14 @@ mod tests {
     #[test]
     fn every_file_can_be_read_both_ways() {
         for file in FILES.iter().filter(|file| file.packed) {
-            let text = file.unpacked().expect(file.path);
+            let pieces: io::Result<Vec<Bytes>> = file.pieces().collect();
+            let text = pieces.expect(file.path).concat();
             assert!(text.len() > file.bytes.len(), "{}", file.path);
+            let mut unpacked = Vec::new();
+            GzDecoder::new(&pack(&text).expect("memory")[..])
+                .read_to_end(&mut unpacked)
+                .expect("what was packed");
+            assert!(unpacked == text, "{}", file.path);
         }
     }
 
