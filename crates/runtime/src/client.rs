@@ -10,12 +10,10 @@ use probity_resilience::{Refusal, Stack};
 use probity_telemetry::metrics::RpcMetrics;
 use probity_telemetry::span::{self, Rpc};
 use probity_telemetry::trace;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tonic::body::Body;
 use tower::ServiceExt as _;
-use tower::util::BoxCloneSyncService;
 use tracing::Instrument as _;
 
 /// The longest a caller is told to wait while a breaker is open. Its peer may be
@@ -35,34 +33,32 @@ pub(crate) struct Edge {
 pub(crate) fn stack(edge: Edge, stack: &Stack, transport: BoxGrpcService) -> BoxGrpcService {
     let callee = edge.callee;
     let recovery = Arc::new(Recovery::new(stack.breaker().clone(), transport.clone()));
-    let attempt = tower::service_fn(move |request| attempt(edge.clone(), transport.clone(), request));
-    let calls = boxed(callee, stack.around(BoxGrpcService::new(attempt)));
-    BoxCloneSyncService::new(tower::service_fn(move |request| {
+    let calls = boxed(callee, stack.around(once(edge, transport)));
+    BoxGrpcService::from_fn(move |request| {
         let (calls, recovery) = (calls.clone(), recovery.clone());
         async move {
-            let response = calls.oneshot(request).await?;
+            let Ok(response) = calls.oneshot(request).await;
             let Some(Refusal::BreakerOpen { name, retry_after }) = Refusal::of(&response) else {
-                return Ok(response);
+                return response;
             };
             recovery.wake();
             let (name, retry_after) = (name.clone(), (*retry_after).min(ASK_AGAIN));
-            Ok(Refusal::BreakerOpen { name, retry_after }.into_response())
+            Refusal::BreakerOpen { name, retry_after }.into_response()
         }
-    }))
+    })
 }
 
 /// The out-bound side of one instance: one attempt, measured and traced.
 pub(crate) fn once(edge: Edge, transport: BoxGrpcService) -> BoxGrpcService {
-    let callee = edge.callee;
-    let attempt = tower::service_fn(move |request| attempt(edge.clone(), transport.clone(), request));
-    boxed(callee, BoxGrpcService::new(attempt))
+    let edge = Arc::new(edge);
+    BoxGrpcService::from_fn(move |request| attempt(edge.clone(), transport.clone(), request))
 }
 
 async fn attempt(
-    edge: Edge,
+    edge: Arc<Edge>,
     transport: BoxGrpcService,
     mut request: http::Request<Body>,
-) -> Result<http::Response<Body>, Infallible> {
+) -> http::Response<Body> {
     let started = Instant::now();
     let _active = edge.metrics.as_ref().map(RpcMetrics::begin);
     let path = request.uri().path().to_owned();
@@ -70,11 +66,11 @@ async fn attempt(
     if let Some(context) = span::of(&span) {
         trace::inject(&context, request.headers_mut());
     }
-    let response = transport.oneshot(request).instrument(span.clone()).await?;
+    let Ok(response) = transport.oneshot(request).instrument(span.clone()).await;
     let code = grpc_code(&response);
     span::finish(&span, code);
     if let Some(metrics) = &edge.metrics {
         metrics.observe(&path, code, started.elapsed());
     }
-    Ok(response)
+    response
 }

@@ -19,14 +19,12 @@ use probity_resilience::stack::Shared;
 use probity_types::{Fault, FaultKind};
 use prometheus::Registry;
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt as _;
-use tower::util::BoxCloneSyncService;
 
 /// All peers of a process.
 #[derive(Clone)]
@@ -191,10 +189,10 @@ fn was_never_sent(error: &(dyn std::error::Error + 'static)) -> bool {
 /// What a peer that cannot have a stack is replaced with.
 fn refusing(callee: &str, why: &str) -> BoxGrpcService {
     let why = format!("no client of {callee} can be made: {why}");
-    BoxCloneSyncService::new(tower::service_fn(move |_request: http::Request<Body>| {
+    BoxGrpcService::from_fn(move |_request| {
         let fault = Fault::new(FaultKind::Internal, "RUN-0007", why.clone());
-        async move { Ok(status(fault).into_http()) }
-    }))
+        async move { status(fault).into_http() }
+    })
 }
 
 fn no_edge(caller: &str, callee: &str) -> Fault {
@@ -249,20 +247,20 @@ struct Lazy {
 
 impl Lazy {
     fn boxed_clone(self) -> BoxGrpcService {
-        BoxCloneSyncService::new(tower::service_fn(move |request| self.clone().call(request)))
+        BoxGrpcService::from_fn(move |request| self.clone().call(request))
     }
 
-    async fn call(self, request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
+    async fn call(self, request: http::Request<Body>) -> http::Response<Body> {
         let met = self.faults.meet(self.callee).await;
         if let Met::Instead(status) = met {
-            return Ok(status.into_http());
+            return status.into_http();
         }
         match self.service() {
             Ok(service) => {
-                let answer = service.oneshot(request).await;
-                if let Met::After(status) = met { Ok(status.into_http()) } else { answer }
+                let Ok(answer) = service.oneshot(request).await;
+                if let Met::After(status) = met { status.into_http() } else { answer }
             }
-            Err(fault) => Ok(status(fault).into_http()),
+            Err(fault) => status(fault).into_http(),
         }
     }
 

@@ -196,7 +196,6 @@ mod tests {
     use probity_types::{Ctx, Micros, SystemClock};
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use tower::util::BoxCloneSyncService;
 
     /// One event that the log never gets.
     struct One;
@@ -220,7 +219,7 @@ mod tests {
     async fn a_batch_that_vanishes_is_sent_again_and_holds_up_no_end() {
         let calls = Arc::new(AtomicU32::new(0));
         let seen = calls.clone();
-        let gone = BoxCloneSyncService::new(tower::service_fn(move |_request| {
+        let gone = BoxGrpcService::new(tower::service_fn(move |_request| {
             seen.fetch_add(1, Ordering::SeqCst);
             std::future::pending()
         }));

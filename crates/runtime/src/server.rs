@@ -26,7 +26,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 use tonic::service::Routes;
-use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 use tracing::Instrument as _;
 
@@ -97,17 +96,20 @@ impl Inbound {
             None => boxed(self.service, routes.prepare()),
         };
         let inbound = self.clone();
-        let inside = BoxGrpcService::new(tower::service_fn(move |request| {
+        let inside = BoxGrpcService::from_fn(move |request| {
             let (inbound, routes) = (inbound.clone(), routes.clone());
-            async move { Ok(inbound.serve(routes, request).await) }
-        }));
+            async move { inbound.serve(routes, request).await }
+        });
         // What comes from outside must finish before the process ends; calls inside
         // the process belong to something that is counted already.
         let tracked = boxed(self.service, TrackLayer::new(self.shutdown.clone()).layer(inside.clone()));
-        BoxCloneSyncService::new(tower::service_fn(move |request| {
+        BoxGrpcService::from_fn(move |request| {
             let service = if from_outside(&request) { tracked.clone() } else { inside.clone() };
-            service.oneshot(request)
-        }))
+            async move {
+                let Ok(answer) = service.oneshot(request).await;
+                answer
+            }
+        })
     }
 
     /// Calls denied here since they were last written to the outbox.

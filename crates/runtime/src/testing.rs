@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
-use tower::util::BoxCloneSyncService;
 
 /// Builds a [`Harness`].
 #[derive(Default)]
@@ -59,7 +58,7 @@ impl Harness {
         let token = self.minter.mint(ctx).expect("a caller token");
         let request_id = ctx.request_id.clone();
         let inner = self.running.local(self.name);
-        BoxCloneSyncService::new(tower::service_fn(move |mut request: http::Request<_>| {
+        BoxGrpcService::new(tower::service_fn(move |mut request: http::Request<_>| {
             if let Ok(value) = token.parse() {
                 request.headers_mut().insert(CALLER_HEADER, value);
             }

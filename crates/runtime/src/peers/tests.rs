@@ -27,7 +27,7 @@ impl Peer {
         reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
         let health = Routes::new(health).prepare();
         let peer = self.clone();
-        BoxCloneSyncService::new(tower::service_fn(move |request: http::Request<Body>| {
+        BoxGrpcService::new(tower::service_fn(move |request: http::Request<Body>| {
             let (peer, health) = (peer.clone(), health.clone());
             async move {
                 if peer.broken.load(Ordering::SeqCst) {
@@ -111,7 +111,7 @@ async fn a_slow_read_is_sent_twice_and_a_write_is_not() {
     let calls = Arc::new(AtomicU32::new(0));
     let counted = calls.clone();
     // Every hundredth call takes a minute, all others 20 ms.
-    let peer = BoxCloneSyncService::new(tower::service_fn(move |_request: http::Request<Body>| {
+    let peer = BoxGrpcService::new(tower::service_fn(move |_request: http::Request<Body>| {
         let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
         async move {
             let time = if number.is_multiple_of(101) { 60_000 } else { 20 };
