@@ -18,6 +18,11 @@ const FAILED: &str = r#"rpc_grpc_status_code=~"2|4|13|14|15""#;
 /// Methods that last as long as their caller wishes: their time says nothing.
 const LASTING: &str = r#"rpc_method!~"Watch.*|.*Wait.*|Work|Poll.*|TakeTasks|ReadDocument|UploadDocument|StartExecution|RunExecution|unknown""#;
 
+/// By what name the API server knows who changed a share.
+const MANAGER: &str = "probity-rollout";
+/// How often it is tried to give the shares back.
+const TRIES: u32 = 3;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -131,8 +136,32 @@ impl Route {
         let read = self.kubectl(&["get", "virtualservice", &self.name, "-o", "json"])?;
         let route: Value = serde_json::from_slice(&read).context("kubectl answered no JSON")?;
         let patch = patch(&route, share).with_context(|| format!("VirtualService {}", self.name))?;
-        self.kubectl(&["patch", "virtualservice", &self.name, "--type", "json", "-p", &patch.to_string()])?;
-        Ok(())
+        self.patch(&patch, &["--field-manager", MANAGER])?;
+        self.disown()
+    }
+
+    fn patch(&self, patch: &Value, options: &[&str]) -> anyhow::Result<()> {
+        let patch = patch.to_string();
+        let command = ["patch", "virtualservice", &self.name, "--type", "json", "-p", &patch];
+        self.kubectl(&[&command, options].concat()).map(drop)
+    }
+
+    /// The next `helm upgrade` may set the shares again: it would be refused what
+    /// belongs to somebody else.
+    fn disown(&self) -> anyhow::Result<()> {
+        let mut tries = 0;
+        loop {
+            let shown = ["--show-managed-fields", "-o", "json"];
+            let read = self.kubectl(&[&["get", "virtualservice", &self.name][..], &shown].concat())?;
+            let route: Value = serde_json::from_slice(&read).context("kubectl answered no JSON")?;
+            let Some(patch) = disown(&route) else { return Ok(()) };
+            tries += 1;
+            match self.patch(&patch, &[]) {
+                // Somebody else may have changed the list in between.
+                Err(_) if tries < TRIES => {}
+                done => return done,
+            }
+        }
     }
 
     fn kubectl(&self, command: &[&str]) -> anyhow::Result<Vec<u8>> {
@@ -144,6 +173,19 @@ impl Route {
         }
         Ok(ran.stdout)
     }
+}
+
+/// The JSON patch that takes the ownership of what was patched from the list of the API
+/// server (<https://kubernetes.io/docs/reference/using-api/server-side-apply/>); none when
+/// it is not in there.
+fn disown(route: &Value) -> Option<Value> {
+    let managers = route.pointer("/metadata/managedFields")?.as_array()?;
+    let own = |entry: &Value| entry.get("manager").and_then(Value::as_str) == Some(MANAGER);
+    let at = managers.iter().position(own)?;
+    Some(json!([
+        {"op": "test", "path": format!("/metadata/managedFields/{at}/manager"), "value": MANAGER},
+        {"op": "remove", "path": format!("/metadata/managedFields/{at}")},
+    ]))
 }
 
 /// The JSON patch that gives the canary its share, refused by the API server when
@@ -194,6 +236,22 @@ mod tests {
             {"op": "add", "path": "/spec/http/1/route/1/weight", "value": 10},
         ]);
         assert_eq!(patch(&route, 10).unwrap(), expect);
+    }
+
+    #[test]
+    fn the_shares_are_given_back_and_nothing_else() {
+        let check = |managers: &[&str], expect: Option<usize>| {
+            let fields: Vec<_> = managers.iter().map(|manager| json!({"manager": manager})).collect();
+            let patch = disown(&json!({"metadata": {"managedFields": fields}}));
+            let path = expect.map(|at| json!(format!("/metadata/managedFields/{at}")));
+            assert_eq!(patch.as_ref().map(|patch| &patch[1]["path"]), path.as_ref(), "{managers:?}");
+            assert!(patch.is_none_or(|patch| patch[0]["value"] == MANAGER), "{managers:?}");
+        };
+        check(&["helm", MANAGER, "istiod"], Some(1));
+        check(&[MANAGER], Some(0));
+        check(&["helm", "kubectl-patch"], None);
+        check(&[], None);
+        assert_eq!(disown(&json!({})), None);
     }
 
     #[test]
