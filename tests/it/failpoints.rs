@@ -5,9 +5,12 @@ use probity_testkit::Postgres;
 use probity_tests::cluster::{Cluster, Start};
 use probity_tests::trial::{Drive, LIMIT, Work, check, settle};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// Executions each failpoint has to be reached in.
+/// Executions at once, in which a failpoint is reached as a rule.
 const EXECUTIONS: u64 = 12;
+/// How long so many may go on without it.
+const MORE: Duration = Duration::from_secs(5);
 
 /// How often each is tried: once, or as `PROBITY_ROUNDS` says.
 fn rounds() -> u64 {
@@ -24,24 +27,31 @@ fn count(point: &str, round: u64) -> u64 {
     }
 }
 
-/// Kills at one place amid a load, starts again, and lets everything settle.
-async fn kill_at(
-    cluster: &mut Cluster,
-    point: &str,
-    round: u64,
-    numbers: std::ops::Range<u64>,
-) -> BTreeMap<String, String> {
+/// Kills at one place amid a load, starts again, and lets everything settle. There is more
+/// of the load until the place is reached: how often a store or a relay is used by so many
+/// executions depends on how many of them come together.
+async fn kill_at(cluster: &mut Cluster, point: &str, round: u64, from: &mut u64) -> BTreeMap<String, String> {
     let trap = format!("{point}:{}:kill", count(point, round));
     let armed = Start { trial: true, env: vec![("PROBITY_FAILPOINT", trap)] };
-    let work = Work { executions: numbers, case_every: 3 };
     // It may not live to say that it is ready.
     cluster.launch_replica(0, &armed);
-    let drive = Drive::start(cluster.doors(), &work);
     let workers = cluster.doors().work();
-    let exit = cluster.take(0).wait(LIMIT).await;
+    let mut ended = std::pin::pin!(cluster.take(0).wait(LIMIT));
+    let mut drives = Vec::new();
+    let exit = loop {
+        let work = Work { executions: *from..*from + EXECUTIONS, case_every: 3 };
+        drives.push(Drive::start(cluster.doors(), &work));
+        *from += EXECUTIONS;
+        if let Ok(exit) = tokio::time::timeout(MORE, &mut ended).await {
+            break exit;
+        }
+    };
     assert!(!exit.status.success(), "{point} was not reached");
     cluster.start_replica(0, &Start { trial: true, ..Start::default() }).await;
-    let acknowledged = drive.finish().await;
+    let mut acknowledged = BTreeMap::new();
+    for drive in drives {
+        acknowledged.extend(drive.finish().await);
+    }
     settle(&cluster.doors(), &acknowledged).await;
     workers.iter().for_each(tokio::task::JoinHandle::abort);
     acknowledged
@@ -59,8 +69,7 @@ async fn kill_everywhere(database: Option<String>) {
         for point in probity_failpoint::POINTS {
             cluster.stop().await;
             cluster.start_peer("audit-aggregator").await;
-            acknowledged.extend(kill_at(&mut cluster, point, round, from..from + EXECUTIONS).await);
-            from += EXECUTIONS;
+            acknowledged.extend(kill_at(&mut cluster, point, round, &mut from).await);
             cluster.stop().await;
             let report = check(dir.path(), database.as_deref(), &acknowledged).await;
             assert_eq!(report.problems, Vec::<String>::new(), "after a kill at {point}");

@@ -19,6 +19,8 @@ fn away_for() -> Duration {
 
 /// Between two callers.
 const PACE: Duration = Duration::from_millis(50);
+/// All goes on within this when it is back.
+const BACK: Duration = Duration::from_secs(10);
 /// A caller is told within this that it is away.
 const TOLD: Duration = Duration::from_secs(1);
 
@@ -89,7 +91,9 @@ async fn a_database_that_is_away_is_said_within_a_second_and_nothing_passes() {
     server.resume();
     let begun = control.now();
     let next = load.open(&chaos.client, 1, LIMIT).await.name;
-    println!("away: a case is opened {:?} after it is back", control.since(begun));
+    let back = control.since(begun);
+    println!("away: a case is opened {back:?} after it is back");
+    assert!(back <= BACK, "{back:?}");
     let settled = settle(&chaos.client, &[known.clone(), next.clone()], LIMIT).await;
     assert_eq!(settled.len(), 2);
 
