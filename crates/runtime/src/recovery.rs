@@ -19,8 +19,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-/// First and longest pause before the peer is asked.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// First and longest pause before the peer is asked. The longest is what a peer whose
+/// store was away for minutes costs its callers once the store is back.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// How long it may take to answer.
 const LIMIT: Duration = Duration::from_secs(1);
 /// How often a half-open breaker is looked at, and for how long: without calls
