@@ -63,7 +63,7 @@ async fn attempt(
     let _active = edge.metrics.as_ref().map(RpcMetrics::begin);
     let path = request.uri().path().to_owned();
     let span = span::client(edge.caller, Rpc::from_path(&path), edge.callee);
-    if let Some(context) = span::of(&span) {
+    if let Some(context) = span::of(&span).or_else(span::current) {
         trace::inject(&context, request.headers_mut());
     }
     let Ok(response) = transport.oneshot(request).instrument(span.clone()).await;

@@ -162,8 +162,13 @@ impl Conn {
     /// From now on statements have the time limit together. PostgreSQL's callers
     /// give up by themselves; a file's thread has to be stopped from inside.
     pub(crate) fn start_clock(&self) {
+        self.start_clock_of(self.limit);
+    }
+
+    /// The same with another limit.
+    pub(crate) fn start_clock_of(&self, limit: Duration) {
         if let Link::Sqlite(link) = &self.link {
-            link.stop_at(Instant::now().checked_add(self.limit));
+            link.stop_at(Instant::now().checked_add(limit));
         }
     }
 

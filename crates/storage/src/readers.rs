@@ -1,17 +1,31 @@
 //! The read-only connections of a store.
 //!
-//! A SQLite file is read on threads for blocking work, one query at a time on
-//! each; the writer is never in their way. A connection whose query was cut off
-//! is thrown away, because nobody knows what it still has to say. A query that
-//! fails because an idle connection had died is tried once more on a fresh one:
-//! reading twice does no harm.
+//! Most answers of a SQLite file are found by a key in pages that are in memory, and
+//! take less time than handing the query to another thread and waking up for the
+//! answer. So each query gets a glance on its caller's thread, and what takes
+//! longer is stopped from inside and asked again on a thread for blocking work. A
+//! glance that has to wait for the disk is one the disk is slow at: for a while
+//! everything is read on those threads then. The writer is never in the way of either.
+//!
+//! A connection whose query was cut off from outside is thrown away, because nobody knows
+//! what it still has to say. A query that fails because an idle connection had died is
+//! tried once more on a fresh one: reading twice does no harm.
 
 use crate::conn::{Conn, Connector, Role, Wanted};
 use crate::{Backend, Error, Row, Value};
 use futures::FutureExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long a query may take on its caller's thread; SQLite looks at the clock every
+/// few thousand steps, so it is the first look that ends it.
+const GLANCE: Duration = Duration::from_micros(100);
+/// A glance that takes longer has waited for the disk.
+const SLOW: Duration = Duration::from_millis(1);
+/// How long nothing is read on callers' threads after one.
+const CARE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Readers {
     pool: Arc<Pool>,
@@ -24,6 +38,7 @@ struct Pool {
     most: usize,
     idle: Mutex<Vec<Conn>>,
     limit: Duration,
+    care: Care,
 }
 
 impl Readers {
@@ -31,7 +46,7 @@ impl Readers {
         let most = most as usize;
         let slots = Arc::new(Semaphore::new(most));
         Self {
-            pool: Arc::new(Pool { connector, slots, most, idle: Mutex::default(), limit }),
+            pool: Arc::new(Pool { connector, slots, most, idle: Mutex::default(), limit, care: Care::new() }),
             acquire_timeout,
         }
     }
@@ -40,7 +55,10 @@ impl Readers {
         let slot = self.slot().await?;
         match self.pool.connector.backend() {
             Backend::Postgres => self.pool.query(sql, &args, wanted).await,
-            Backend::Sqlite => self.apart(slot, sql, args, wanted).await,
+            Backend::Sqlite => match self.pool.glance(sql, &args, wanted) {
+                Some(answer) => answer,
+                None => self.apart(slot, sql, args, wanted).await,
+            },
         }
     }
 
@@ -55,6 +73,9 @@ impl Readers {
     }
 
     async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(slot) = Arc::clone(&self.pool.slots).try_acquire_owned() {
+            return Ok(slot);
+        }
         let slot = Arc::clone(&self.pool.slots).acquire_owned();
         match tokio::time::timeout(self.acquire_timeout, slot).await {
             Ok(Ok(slot)) => Ok(slot),
@@ -98,6 +119,29 @@ impl Readers {
 }
 
 impl Pool {
+    /// The answer of a file, if it is there at once; `None` has to be asked apart.
+    fn glance(&self, sql: &str, args: &[Value], wanted: Wanted) -> Option<Result<Vec<Row>, Error>> {
+        let begun = Instant::now();
+        if self.care.is_taken(begun) {
+            return None;
+        }
+        let mut conn = self.idle().pop()?;
+        conn.start_clock_of(GLANCE);
+        // A file's connection is ready at once, always: see `Conn`.
+        let answer = conn.query(sql, args, wanted).now_or_never()?;
+        if begun.elapsed() > SLOW {
+            self.care.take(begun);
+        }
+        let stopped = matches!(answer, Err(Error::Timeout { .. }));
+        if !stopped && matches!(&answer, Err(error) if error.is_lost()) {
+            return None;
+        }
+        if !self.slots.is_closed() {
+            self.idle().push(conn);
+        }
+        if stopped { None } else { Some(answer) }
+    }
+
     async fn query(&self, sql: &str, args: &[Value], wanted: Wanted) -> Result<Vec<Row>, Error> {
         let idle = self.idle().pop();
         if let Some(conn) = idle {
@@ -134,5 +178,30 @@ impl Pool {
 
     fn idle(&self) -> MutexGuard<'_, Vec<Conn>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When the disk was last found slow.
+struct Care {
+    base: Instant,
+    /// Microseconds after `base`.
+    until: AtomicU64,
+}
+
+impl Care {
+    fn new() -> Self {
+        Self { base: Instant::now(), until: AtomicU64::new(0) }
+    }
+
+    fn at(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.base).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn is_taken(&self, now: Instant) -> bool {
+        self.at(now) < self.until.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, now: Instant) {
+        self.until.store(self.at(now + CARE), Ordering::Relaxed);
     }
 }

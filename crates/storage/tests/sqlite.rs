@@ -110,3 +110,26 @@ async fn readers_wait_in_bounds_and_leave_the_writer_alone() {
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
     assert_eq!(db.query("SELECT id FROM t", args![]).await.unwrap().len(), 1);
 }
+
+/// This runtime has one thread: what was asked on it for longer than a glance would show.
+#[tokio::test]
+async fn a_long_read_keeps_nobody_else_waiting() {
+    const LONG: &str = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 1000000) \
+                        SELECT COUNT(*) AS n FROM c";
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(&DbConfig::sqlite(dir.path().join("a.db")), "x", &[TABLE]).await.unwrap();
+    db.query("SELECT id FROM t", args![]).await.unwrap(); // a connection is open from now on
+    let mut turns = 0_u32;
+    let others = async {
+        loop {
+            turns += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    let row = tokio::select! {
+        row = db.query_opt(LONG, args![]) => row.unwrap().expect("a row"),
+        () = others => unreachable!("it never ends"),
+    };
+    assert_eq!(row.i64(0).unwrap(), 1_000_000);
+    assert!(turns > 1_000, "others had {turns} turns meanwhile");
+}

@@ -67,10 +67,15 @@ pub fn server(service: &str, rpc: Rpc<'_>, caller: Option<&TraceContext>, reques
     span
 }
 
-/// The span of a call this process makes as `service`, inside the current span.
+/// The span of a call this process makes as `service`, inside the current span; no span
+/// in a trace that is not sampled, where nobody would see it: the callee's is a child of
+/// the current one then.
 #[must_use]
 pub fn client(service: &str, rpc: Rpc<'_>, peer: &str) -> Span {
     let caller = current();
+    if caller.as_ref().is_some_and(|caller| !caller.sampled) {
+        return Span::none();
+    }
     let span = tracing::info_span!(
         target: "probity::rpc",
         "call",
@@ -246,6 +251,19 @@ mod tests {
     fn a_call_stays_in_the_trace_of_its_caller() {
         without_exporter(one_trace_from_caller_to_callee);
         with_exporter(one_trace_from_caller_to_callee);
+    }
+
+    #[test]
+    fn a_call_in_a_trace_that_nobody_sees_has_no_span_of_its_own() {
+        let unseen = || {
+            let caller: TraceContext = CALLER.replace("-01", "-00").parse().unwrap();
+            let span = server("spam-detection", RPC, Some(&caller), "r1");
+            let _entered = span.enter();
+            assert!(client("spam-detection", RPC, "intake").is_none());
+            assert_eq!(current().map(|c| (c.trace_id, c.sampled)), Some((caller.trace_id, false)));
+        };
+        without_exporter(unseen);
+        with_exporter(unseen);
     }
 
     #[test]

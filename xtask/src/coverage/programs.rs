@@ -129,8 +129,11 @@ impl Programs {
         command.env("LLVM_PROFILE_FILE", raw.join("%c%m_%p.profraw"));
         let status =
             command.status().with_context(|| format!("{} cannot be started", program.path.display()))?;
-        let files = std::fs::read_dir(&raw)?.filter_map(|entry| Some(entry.ok()?.path()));
-        self.merge(&files.collect::<Vec<_>>(), &self.counts(program))?;
+        let files: Vec<_> = std::fs::read_dir(&raw)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        // A program without a line that counts, such as one that only calls a library, leaves nothing.
+        if !files.is_empty() {
+            self.merge(&files, &self.counts(program))?;
+        }
         std::fs::remove_dir_all(&raw)?;
         Ok(status.success())
     }
