@@ -35,12 +35,13 @@ async fn kill_at(cluster: &mut Cluster, point: &str, round: u64, from: &mut u64)
     let armed = Start { trial: true, env: vec![("PROBITY_FAILPOINT", trap)] };
     // It may not live to say that it is ready.
     cluster.launch_replica(0, &armed);
-    let workers = cluster.doors().work();
+    let doors = cluster.doors();
+    let workers = doors.work();
     let mut ended = std::pin::pin!(cluster.take(0).wait(LIMIT));
     let mut drives = Vec::new();
     let exit = loop {
         let work = Work { executions: *from..*from + EXECUTIONS, case_every: 3 };
-        drives.push(Drive::start(cluster.doors(), &work));
+        drives.push(Drive::start(doors.clone(), &work));
         *from += EXECUTIONS;
         if let Ok(exit) = tokio::time::timeout(MORE, &mut ended).await {
             break exit;

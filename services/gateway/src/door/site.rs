@@ -141,7 +141,18 @@ impl File {
         let out = response.headers_mut();
         out.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         out.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        if as_stored { as_packed(response) } else { response }
+        if as_stored {
+            return as_packed(response);
+        }
+        if self.packed && response.status() == http::StatusCode::OK {
+            response.headers_mut().insert(header::CONTENT_LENGTH, self.unpacked().into());
+        }
+        response
+    }
+
+    /// How long a packed file is unpacked, as its last four bytes say (RFC 1952, 2.3.1).
+    fn unpacked(&self) -> u32 {
+        self.bytes.last_chunk().map_or(0, |length| u32::from_le_bytes(*length))
     }
 
     /// A packed file unpacked, piece by piece, for the few that do not take gzip.
@@ -201,6 +212,7 @@ mod tests {
         for file in FILES.iter().filter(|file| file.packed) {
             let pieces: io::Result<Vec<Bytes>> = file.pieces().collect();
             let text = pieces.expect(file.path).concat();
+            assert_eq!(text.len(), file.unpacked() as usize, "{}", file.path);
             assert!(text.len() > file.bytes.len(), "{}", file.path);
             let mut unpacked = Vec::new();
             GzDecoder::new(&pack(&text).expect("memory")[..])
