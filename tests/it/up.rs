@@ -83,15 +83,21 @@ async fn cases_go_through_processes_that_come_back_and_end_in_order() {
 async fn nothing_is_left_behind_when_it_is_killed_or_cannot_start() {
     let dir = tempfile::tempdir().unwrap();
     let mut platform = up(dir.path(), &[]);
-    let intake = platform.wait_for_line(LIMIT, |line| line.trim_start().starts_with("intake")).await;
+    let mut lines = Vec::new();
+    for service in ["intake", "gateway"] {
+        let started = |line: &str| line.trim_start().starts_with(service) && line.contains("process");
+        lines.push(platform.wait_for_line(LIMIT, started).await);
+    }
     platform.wait_for_line(LIMIT, |line| line.starts_with("READY ")).await;
     platform.kill().await;
-    let status = format!("/proc/{}/status", process_of(&intake).as_raw_nonzero());
-    let gone = async || match std::fs::read_to_string(&status) {
-        Ok(text) if !text.contains("State:\tZ") => Err("intake outlived the program that started it"),
-        _ => Ok(()),
-    };
-    probity_testkit::eventually(LIMIT, gone).await;
+    for line in lines {
+        let status = format!("/proc/{}/status", process_of(&line).as_raw_nonzero());
+        let gone = async || match std::fs::read_to_string(&status) {
+            Ok(text) if !text.contains("State:\tZ") => Err(format!("outlived what started it: {line}")),
+            _ => Ok(()),
+        };
+        probity_testkit::eventually(LIMIT, gone).await;
+    }
 
     let taken = std::net::TcpListener::bind(("127.0.0.1", free_port())).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
