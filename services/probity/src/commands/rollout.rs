@@ -133,11 +133,16 @@ impl Route {
 
     /// Gives the canary this share.
     fn set(&self, share: u8) -> anyhow::Result<()> {
-        let read = self.kubectl(&["get", "virtualservice", &self.name, "-o", "json"])?;
-        let route: Value = serde_json::from_slice(&read).context("kubectl answered no JSON")?;
-        let patch = patch(&route, share).with_context(|| format!("VirtualService {}", self.name))?;
+        let patch =
+            patch(&self.read(&[])?, share).with_context(|| format!("VirtualService {}", self.name))?;
         self.patch(&patch, &["--field-manager", MANAGER])?;
         self.disown()
+    }
+
+    fn read(&self, options: &[&str]) -> anyhow::Result<Value> {
+        let command = ["get", "virtualservice", &self.name, "-o", "json"];
+        let read = self.kubectl(&[&command, options].concat())?;
+        serde_json::from_slice(&read).context("kubectl answered no JSON")
     }
 
     fn patch(&self, patch: &Value, options: &[&str]) -> anyhow::Result<()> {
@@ -151,10 +156,7 @@ impl Route {
     fn disown(&self) -> anyhow::Result<()> {
         let mut tries = 0;
         loop {
-            let shown = ["--show-managed-fields", "-o", "json"];
-            let read = self.kubectl(&[&["get", "virtualservice", &self.name][..], &shown].concat())?;
-            let route: Value = serde_json::from_slice(&read).context("kubectl answered no JSON")?;
-            let Some(patch) = disown(&route) else { return Ok(()) };
+            let Some(patch) = disown(&self.read(&["--show-managed-fields"])?) else { return Ok(()) };
             tries += 1;
             match self.patch(&patch, &[]) {
                 // Somebody else may have changed the list in between.
