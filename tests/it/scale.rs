@@ -148,16 +148,15 @@ async fn two(dir: &std::path::Path, url: &str) -> (Cluster, Db) {
     (cluster, db)
 }
 
+fn task(queue: &str) -> EnqueueTaskRequest {
+    EnqueueTaskRequest { r#type: "t".to_owned(), queue: queue.to_owned(), ..EnqueueTaskRequest::default() }
+}
+
 /// Tasks put into a queue at one door after the other.
 async fn enqueue(doors: &Doors, queue: &str) -> Vec<String> {
     let mut names = Vec::new();
     for turn in 0..SOME {
-        let task = EnqueueTaskRequest {
-            r#type: "t".to_owned(),
-            queue: queue.to_owned(),
-            ..EnqueueTaskRequest::default()
-        };
-        let task = doors.tasks(turn).enqueue_task(doors.request(task, None)).await.unwrap();
+        let task = doors.tasks(turn).enqueue_task(doors.request(task(queue), None)).await.unwrap();
         names.push(task.into_inner().name);
     }
     names
@@ -241,6 +240,13 @@ async fn tasks_and_dead_letters_are_changed_at_any_door() {
     assert_eq!(usize::try_from(done.into_inner().changed).unwrap(), SOME - SOME / 2);
     so_many_letters(&doors, 0, "state = DISCARDED", SOME).await;
     drop(failing);
+
+    // One that has just come has no shards yet, and takes a batch like any other.
+    cluster.join(&Start::default()).await;
+    let doors = cluster.doors();
+    let batch = BatchEnqueueTasksRequest { requests: vec![task("idle"); SOME] };
+    let batch = doors.tasks(2).batch_enqueue_tasks(doors.request(batch, None)).await.unwrap().into_inner();
+    assert_eq!(usize::try_from(batch.enqueued).unwrap(), SOME, "{batch:?}");
     db.close().await;
     cluster.stop().await;
 }

@@ -24,6 +24,7 @@ use futures::stream::BoxStream;
 use probity_proto::BoxGrpcService;
 use probity_proto::monitoring::drill_service_server::DrillServiceServer;
 use probity_proto::monitoring::monitoring_service_server::MonitoringServiceServer;
+use probity_proto::prost_reflect::ServiceDescriptor;
 use probity_resilience::shutdown::{Limits, Outcome, Shutdown, Signal, State, signals};
 use probity_resilience::{Limiter, Observed};
 use probity_storage::Db;
@@ -85,6 +86,8 @@ struct Parts {
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
     tasks: Vec<(&'static str, Task)>,
+    /// Whether there is one service only.
+    alone: bool,
     built: Vec<Built>,
 }
 
@@ -92,6 +95,7 @@ struct Parts {
 struct Built {
     name: &'static str,
     door: bool,
+    listens: bool,
     server: ServerConfig,
     service: BoxGrpcService,
     monitor: Arc<Monitor>,
@@ -124,7 +128,7 @@ impl Host {
     /// # Errors
     /// When the configuration is wrong or a store cannot be opened or migrated.
     pub async fn migrate(self) -> anyhow::Result<()> {
-        let mut parts = Parts::new(self.settings)?;
+        let mut parts = Parts::new(self.settings, self.builds.len())?;
         for build in self.builds {
             build(&mut parts).await?;
         }
@@ -140,7 +144,7 @@ impl Host {
     /// When the configuration is wrong, a store cannot be opened or an address
     /// cannot be listened on.
     pub async fn start(self) -> anyhow::Result<Running> {
-        let mut parts = Parts::new(self.settings)?;
+        let mut parts = Parts::new(self.settings, self.builds.len())?;
         for (name, service) in self.fakes {
             parts.peers.add_local(name, service);
         }
@@ -152,7 +156,7 @@ impl Host {
 }
 
 impl Parts {
-    fn new(options: HostSettings) -> anyhow::Result<Self> {
+    fn new(options: HostSettings, services: usize) -> anyhow::Result<Self> {
         let mut settings = Settings::load(options.config_file.as_deref())?;
         for (service, key, value) in &options.set {
             settings.set(service, key, typed(value));
@@ -177,6 +181,7 @@ impl Parts {
             clock: Arc::new(SystemClock),
             shutdown,
             tasks: Vec::new(),
+            alone: services == 1,
             built: Vec::new(),
         })
     }
@@ -229,10 +234,10 @@ impl Parts {
         }
         idempotency::register(&registry, &stores)?;
         let (reporter, health) = tonic_health::server::health_reporter();
-        let shutdown = self.shutdown.clone();
-        self.tasks.push(("health", Box::pin(not_serving_while_draining(reporter.clone(), shutdown))));
+        self.say_when_draining(reporter.clone());
         let routes = service.routes().add_service(health);
-        let routes = with_standard_services::<S>(routes, &reporter, &monitor, faults).await?;
+        let routes = with_standard_services::<S>(routes, &reporter, &monitor, faults).await;
+        let routes = if self.listens::<S>() { with_reflection::<S>(routes)? } else { routes };
         let boxed = inbound.wrap(routes, once.as_ref());
         self.peers.add_local(S::NAME, boxed.clone());
         if let Some(store) = stores.first().filter(|_| setup.relayed) {
@@ -243,12 +248,24 @@ impl Parts {
         self.built.push(Built {
             name: S::NAME,
             door: S::DOOR,
+            listens: self.listens::<S>(),
             server: settings.server,
             service: boxed,
             monitor,
             secure,
         });
         Ok(())
+    }
+
+    fn say_when_draining(&mut self, reporter: HealthReporter) {
+        let said = not_serving_while_draining(reporter, self.shutdown.clone());
+        self.tasks.push(("health", Box::pin(said)));
+    }
+
+    /// Whether a service can be called from outside this process. Who asks for descriptions
+    /// of the contracts comes from there, and each service that has them holds all of them.
+    fn listens<S: Service>(&self) -> bool {
+        S::DOOR || self.alone || self.options.listen_all
     }
 
     fn close_at_the_end(&self, stores: &[Db]) {
@@ -291,26 +308,22 @@ impl Parts {
     /// Binds everything first, so that a taken port ends the start before any
     /// background work begins.
     async fn run(self) -> anyhow::Result<Running> {
-        let alone = self.built.len() == 1;
         let mut listeners = Vec::new();
-        for built in &self.built {
-            let listens = built.door || alone || self.options.listen_all;
-            if listens {
-                let first = built.door || alone;
-                let chosen = self.options.listen.filter(|_| first).or(built.server.listen);
-                let addr = chosen.unwrap_or_else(|| default_addr(built.name, |s| s.port));
-                listeners.push((built.name, bind(addr, built.name).await?));
-            }
+        for built in self.built.iter().filter(|built| built.listens) {
+            let first = built.door || self.alone;
+            let chosen = self.options.listen.filter(|_| first).or(built.server.listen);
+            let addr = chosen.unwrap_or_else(|| default_addr(built.name, |s| s.port));
+            listeners.push((built.name, bind(addr, built.name).await?));
         }
-        let admin = self.admin_listener(alone).await?;
+        let admin = self.admin_listener().await?;
         let signals = signals().context("signals cannot be watched")?.boxed();
         let registry = Registry::new();
         probity_telemetry::ProcessMetrics::register(&registry)?;
         Ok(self.go(listeners, admin, registry, signals))
     }
 
-    async fn admin_listener(&self, alone: bool) -> anyhow::Result<TcpListener> {
-        let name = if alone { self.built.first().map_or("gateway", |b| b.name) } else { "gateway" };
+    async fn admin_listener(&self) -> anyhow::Result<TcpListener> {
+        let name = if self.alone { self.built.first().map_or("gateway", |b| b.name) } else { "gateway" };
         let chosen = self.options.admin_listen.or(self.settings.host.admin_listen);
         bind(chosen.unwrap_or_else(|| default_addr(name, |s| s.admin_port)), "the admin port").await
     }
@@ -387,33 +400,39 @@ async fn not_serving_while_draining(reporter: HealthReporter, shutdown: Shutdown
     reporter.set_service_status("", ServingStatus::NotServing).await;
 }
 
-/// Reflection and monitoring beside the service's own. The door answers
-/// monitoring itself, for all services.
+/// Whether a service of the contracts is answered by `S` itself.
+fn is_own<S: Service>(service: &ServiceDescriptor) -> bool {
+    let file = service.parent_file();
+    S::PACKAGES.contains(&file.package_name()) || file.package_name() == MONITORING
+}
+
+/// Monitoring and drills beside the service's own, and what its health is asked for. The
+/// door answers monitoring itself, for all services.
 async fn with_standard_services<S: Service>(
     routes: Routes,
     reporter: &HealthReporter,
     monitor: &Arc<Monitor>,
     faults: Arc<Faults>,
-) -> anyhow::Result<Routes> {
-    let (mut v1, mut v1alpha) = (reflection(), reflection());
-    for service in probity_proto::pool().services() {
-        let package = service.parent_file().package_name().to_owned();
-        let own = S::PACKAGES.contains(&package.as_str()) || package == MONITORING;
-        if own {
-            reporter.set_service_status(service.full_name(), ServingStatus::Serving).await;
-        }
-        if own || S::DOOR {
-            v1 = v1.with_service_name(service.full_name());
-            v1alpha = v1alpha.with_service_name(service.full_name());
-        }
+) -> Routes {
+    for service in probity_proto::pool().services().filter(is_own::<S>) {
+        reporter.set_service_status(service.full_name(), ServingStatus::Serving).await;
     }
-    let routes = routes.add_service(v1.build_v1()?).add_service(v1alpha.build_v1alpha()?);
     if S::DOOR {
-        return Ok(routes);
+        return routes;
     }
     let monitoring = MonitoringServiceServer::new(monitoring::Api(monitor.clone()));
     let drills = DrillServiceServer::new(Drills { service: S::NAME, faults });
-    Ok(routes.add_service(monitoring).add_service(drills))
+    routes.add_service(monitoring).add_service(drills)
+}
+
+/// Reflection of the service's own contracts; the door has all of them.
+fn with_reflection<S: Service>(routes: Routes) -> anyhow::Result<Routes> {
+    let (mut v1, mut v1alpha) = (reflection(), reflection());
+    for service in probity_proto::pool().services().filter(|service| S::DOOR || is_own::<S>(service)) {
+        v1 = v1.with_service_name(service.full_name());
+        v1alpha = v1alpha.with_service_name(service.full_name());
+    }
+    Ok(routes.add_service(v1.build_v1()?).add_service(v1alpha.build_v1alpha()?))
 }
 
 /// A process that runs.

@@ -3,9 +3,10 @@
 //! Most answers of a SQLite file are found by a key in pages that are in memory, and
 //! take less time than handing the query to another thread and waking up for the
 //! answer. So each query gets a glance on its caller's thread, and what takes
-//! longer is stopped from inside and asked again on a thread for blocking work. A
-//! glance that has to wait for the disk is one the disk is slow at: for a while
-//! everything is read on those threads then. The writer is never in the way of either.
+//! longer is stopped from inside and asked again on a thread for blocking work. When
+//! glance after glance has to wait, the disk is slow: for a while everything is read on
+//! those threads then. One alone may have lost its processor to somebody else, as happens
+//! on a busy machine all the time. The writer is never in the way of either.
 //!
 //! A connection whose query was cut off from outside is thrown away, because nobody knows
 //! what it still has to say. A query that fails because an idle connection had died is
@@ -14,7 +15,7 @@
 use crate::conn::{Conn, Connector, Role, Wanted};
 use crate::{Backend, Error, Row, Value};
 use futures::FutureExt as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,9 +23,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How long a query may take on its caller's thread; SQLite looks at the clock every
 /// few thousand steps, so it is the first look that ends it.
 const GLANCE: Duration = Duration::from_micros(100);
-/// A glance that takes longer has waited for the disk.
+/// A glance that takes longer has waited: for the disk, or for a processor.
 const SLOW: Duration = Duration::from_millis(1);
-/// How long nothing is read on callers' threads after one.
+/// More than one slow glance for so many quick ones is the disk.
+const QUICK_FOR_A_SLOW: u32 = 4;
+/// Slow glances in a row before care is taken.
+const SLOW_IN_A_ROW: u32 = 4;
+/// How long nothing is read on callers' threads then.
 const CARE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Readers {
@@ -129,9 +134,7 @@ impl Pool {
         conn.start_clock_of(GLANCE);
         // A file's connection is ready at once, always: see `Conn`.
         let answer = conn.query(sql, args, wanted).now_or_never()?;
-        if begun.elapsed() > SLOW {
-            self.care.take(begun);
-        }
+        self.care.learn(begun, begun.elapsed());
         let stopped = matches!(answer, Err(Error::Timeout { .. }));
         if !stopped && matches!(&answer, Err(error) if error.is_lost()) {
             return None;
@@ -181,16 +184,19 @@ impl Pool {
     }
 }
 
-/// When the disk was last found slow.
+/// Whether the disk is slow, as far as glances tell.
 struct Care {
     base: Instant,
     /// Microseconds after `base`.
     until: AtomicU64,
+    /// A bucket: each slow glance fills it, each quick one takes a little out. Two at once
+    /// may count for one, which does no harm.
+    slow: AtomicU32,
 }
 
 impl Care {
     fn new() -> Self {
-        Self { base: Instant::now(), until: AtomicU64::new(0) }
+        Self { base: Instant::now(), until: AtomicU64::new(0), slow: AtomicU32::new(0) }
     }
 
     fn at(&self, now: Instant) -> u64 {
@@ -201,7 +207,40 @@ impl Care {
         self.at(now) < self.until.load(Ordering::Relaxed)
     }
 
-    fn take(&self, now: Instant) {
-        self.until.store(self.at(now + CARE), Ordering::Relaxed);
+    /// A glance that began at `now` has taken so long.
+    fn learn(&self, now: Instant, took: Duration) {
+        let slow = self.slow.load(Ordering::Relaxed);
+        let next = if took > SLOW { slow + QUICK_FOR_A_SLOW } else { slow.saturating_sub(1) };
+        if next >= SLOW_IN_A_ROW * QUICK_FOR_A_SLOW {
+            self.slow.store(0, Ordering::Relaxed);
+            self.until.store(self.at(now + CARE), Ordering::Relaxed);
+        } else if next != slow {
+            self.slow.store(next, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether care is taken after glances of these many milliseconds.
+    fn check(glances: &[u64], expect: bool) {
+        let care = Care::new();
+        let now = Instant::now();
+        glances.iter().for_each(|&ms| care.learn(now, Duration::from_millis(ms)));
+        assert_eq!(care.is_taken(now), expect, "{glances:?}");
+        assert!(!care.is_taken(now + CARE), "it ends");
+    }
+
+    #[test]
+    fn care_is_taken_when_glances_are_slow_and_not_when_one_is() {
+        check(&[], false);
+        check(&[9], false);
+        check(&[9, 9, 9, 0, 0, 0], false);
+        check(&[9, 9, 9, 9], true);
+        check(&[9, 0, 9, 0, 9, 0, 9, 0, 9], true);
+        check(&[9, 0, 0, 0, 0].repeat(20), false);
+        check(&[9, 0, 0].repeat(20), true);
     }
 }

@@ -150,7 +150,8 @@ impl Board {
         let mut state = self.0.state.lock();
         let queues = state.queues_of(serving);
         let leases = state.scheduler.take(&queues, credits, &serving.worker, now);
-        let tasks: Vec<_> = leases.iter().filter_map(|lease| state.worker_task(lease, now)).collect();
+        let mut tasks = Vec::with_capacity(leases.len());
+        tasks.extend(leases.iter().filter_map(|lease| state.worker_task(lease, now)));
         self.0.metrics.tasks_taken.inc_by(tasks.len() as u64);
         tasks
     }

@@ -6,7 +6,7 @@ use axum::response::IntoResponse as _;
 use axum::routing::post;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _, stream};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt as _;
 use probity_runtime::{Service, ServiceConfig, Setup};
 use prost::Message;
@@ -136,6 +136,28 @@ impl Service for TestService {
             .route("/grpc.testing.TestService/HalfDuplexCall", post(full_duplex));
         Routes::from(router)
     }
+}
+
+/// A door that takes what a request brings along to its end before it answers.
+pub(super) struct Taker;
+
+impl Service for Taker {
+    const NAME: &'static str = "gateway";
+    const PACKAGES: &'static [&'static str] = &[];
+    const DOOR: bool = true;
+    type Config = Nothing;
+
+    async fn build(_: Nothing, _: &mut Setup) -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+
+    fn routes(self) -> Routes {
+        Routes::from(axum::Router::new().fallback(take))
+    }
+}
+
+async fn take(body: axum::body::Body) -> Result<&'static str, StatusCode> {
+    body.collect().await.map(|_| "taken whole").map_err(|_| StatusCode::BAD_REQUEST)
 }
 
 type In = http::Request<axum::body::Body>;

@@ -280,7 +280,7 @@ pub(super) fn filter(bytes: &[u8]) {
     match checked {
         Ok(predicate) => {
             let sql = predicate.sql(1);
-            let known = |c: char| c.is_ascii_alphanumeric() || " ,._()$=<>!'%".contains(c);
+            let known = |c: char| c.is_ascii_alphanumeric() || " ,._()$=<>!'%+-".contains(c);
             assert!(sql.text.chars().all(known), "{}", sql.text);
             assert!(!sql.text.contains('\'') || !source.contains('\''), "{}", sql.text);
         }

@@ -20,13 +20,16 @@ use probity_proto::orchestrator::{
 use probity_runtime::{Call, status};
 use probity_storage::idempotency::Scope;
 use probity_types::id::ExecutionId;
-use probity_types::{AuditEvent, Clock, Ctx, Fault, Role};
+use probity_types::{AuditEvent, Clock, Ctx, Role};
 use prost::Message as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
+use tonic_types::StatusExt as _;
+
+const ENQUEUE: &str = "/probity.orchestrator.v1.TaskService/EnqueueTask";
 
 /// The handlers.
 pub(crate) struct Tasks {
@@ -116,10 +119,13 @@ impl Tasks {
         // All are handed on before the first is waited for, so that they share commits.
         let mut begun = Vec::with_capacity(requests.len());
         for request in requests {
-            begun.push(self.begin(ctx, None, request).await);
+            begun.push((self.begin(ctx, None, request.clone()).await, request));
         }
-        let tasks = join_all(begun.into_iter().map(|begun| self.begun(ctx, begun))).await;
-        let results: Vec<_> = tasks.into_iter().map(result).collect();
+        let tasks = begun.into_iter().map(async |(begun, request)| {
+            let own = self.begun(ctx, begun).await;
+            self.forward.one(ctx, ENQUEUE, request, own).await
+        });
+        let results: Vec<_> = join_all(tasks).await.into_iter().map(result).collect();
         let enqueued = results.iter().filter(|result| result.task.is_some()).count();
         Ok(BatchEnqueueTasksResponse { results, enqueued: i32::try_from(enqueued).unwrap_or(i32::MAX) })
     }
@@ -224,14 +230,16 @@ impl Tasks {
     }
 }
 
-fn result(task: Result<Task, Error>) -> EnqueueResult {
+fn result(task: Result<Task, Status>) -> EnqueueResult {
     match task {
         Ok(task) => EnqueueResult { task: Some(task), error: None },
-        Err(error) => {
-            let fault = Fault::from(error);
-            let message =
-                if fault.kind.is_secret() { "it could not be stored".to_owned() } else { fault.message };
-            EnqueueResult { task: None, error: Some(EnqueueError { code: fault.code.to_owned(), message }) }
+        Err(refused) => {
+            let code = refused.get_error_details().error_info().map(|info| info.reason.clone());
+            let message = refused.message().to_owned();
+            EnqueueResult {
+                task: None,
+                error: Some(EnqueueError { code: code.unwrap_or_default(), message }),
+            }
         }
     }
 }
@@ -249,7 +257,7 @@ impl TaskService for Tasks {
         let (ctx, key) = (request.ctx()?.clone(), request.idempotency_key());
         let begun = self.begin(&ctx, key, request.get_ref().clone()).await;
         let task = self.begun(&ctx, begun).await;
-        self.forward.answer(&request, "/probity.orchestrator.v1.TaskService/EnqueueTask", task).await
+        self.forward.answer(&request, ENQUEUE, task).await
     }
 
     async fn batch_enqueue_tasks(
