@@ -61,7 +61,11 @@ impl Readers {
         match self.pool.connector.backend() {
             Backend::Postgres => self.pool.query(sql, &args, wanted).await,
             Backend::Sqlite => match self.pool.glance(sql, &args, wanted) {
-                Some(answer) => answer,
+                Some(answer) => {
+                    // Who reads on and on lets others have the thread now and then.
+                    tokio::task::coop::consume_budget().await;
+                    answer
+                }
                 None => self.apart(slot, sql, args, wanted).await,
             },
         }

@@ -21,7 +21,7 @@ pub(crate) struct Log {
     store: Store,
     key: VerifierKey,
     /// A check reads everything: one at a time.
-    checking: Arc<Semaphore>,
+    pub(crate) checking: Arc<Semaphore>,
 }
 
 /// A tree head and the note that proves it.

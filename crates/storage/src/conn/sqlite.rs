@@ -258,6 +258,10 @@ mod tests {
         check("foreign_keys", "Integer(1)");
         check("page_size", "Integer(4096)");
         check("wal_autocheckpoint", "Integer(1000)");
+        // Compiled as `.cargo/config.toml` says.
+        let mut options = link.connection.prepare("PRAGMA compile_options").unwrap();
+        let options = options.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        assert!(options.map(Result::unwrap).any(|option| option == "DEFAULT_MEMSTATUS=0"));
     }
 
     /// `LIMIT $1` is where SQLite would look at the value to plan by it.
