@@ -12,7 +12,7 @@ use crate::settings::{ClientBuilder, Token};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use probity_proto::{BoxError, access, pool};
+use probity_proto::{BoxError, access, legible, pool};
 use probity_types::retry::RetryPolicy;
 use std::collections::HashSet;
 use std::future::Future;
@@ -71,7 +71,7 @@ impl Transport {
     }
 
     async fn once(&self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
-        Ok(self.channel.clone().oneshot(request).await?)
+        Ok(legible(self.channel.clone().oneshot(request).await?))
     }
 
     async fn run(self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {

@@ -7,10 +7,12 @@
 pub mod access;
 mod boxed;
 mod codec;
+mod legible;
 pub mod time;
 
 pub use boxed::{BoxError, BoxGrpcService, boxed};
 pub use codec::RawCodec;
+pub use legible::legible;
 pub use prost_reflect;
 
 use std::sync::LazyLock;

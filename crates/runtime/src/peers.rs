@@ -12,7 +12,7 @@ use crate::resilience::Callers;
 use crate::status::status;
 use crate::tls::{self, Tls};
 use parking_lot::RwLock;
-use probity_proto::{BoxGrpcService, boxed};
+use probity_proto::{BoxGrpcService, boxed, legible};
 use probity_resilience::Refusal;
 use probity_resilience::balance::watch_health;
 use probity_resilience::stack::Shared;
@@ -174,7 +174,7 @@ fn carried(callee: &'static str, channel: Channel) -> BoxGrpcService {
         async move {
             match channel.oneshot(request).await {
                 Err(error) if was_never_sent(&error) => Ok(Refusal::Stopping.into_response()),
-                answer => answer,
+                answer => answer.map(legible),
             }
         }
     });

@@ -96,3 +96,18 @@ fn keys_are_limited() {
     check(&"k".repeat(112), true);
     check(&"k".repeat(113), false);
 }
+
+/// The defaults are given to the allocator as it is compiled (`.cargo/config.toml`), where a build from elsewhere would
+/// miss them in silence.
+#[test]
+fn the_allocator_has_the_defaults_it_was_measured_with() {
+    let program = std::process::Command::new(env!("CARGO_BIN_EXE_probity"))
+        .arg("--version")
+        .env("_RJEM_MALLOC_CONF", "stats_print:true")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(program.stderr).unwrap();
+    for option in ["narenas: 2", "background_thread: true", "dirty_decay_ms: 100", "thp: \"never\""] {
+        assert!(said.contains(&format!("opt.{option}")), "{option}: {said}");
+    }
+}

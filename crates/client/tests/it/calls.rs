@@ -209,6 +209,17 @@ async fn attempts_and_time_are_bounded() {
 }
 
 #[tokio::test]
+async fn details_nobody_can_read_are_an_answer_all_the_same() {
+    let mut garbled = Status::not_found("no such definition");
+    garbled.metadata_mut().as_mut().insert("grpc-status-details-bin", "!".parse().unwrap());
+    let platform = Platform::failing([garbled]);
+    let error = platform.client().await.start("d").send().await.expect_err("not there");
+    let status = error.status().expect("an answer");
+    assert_eq!((status.code(), status.message()), (Code::NotFound, "no such definition"));
+    assert!(status.details().is_empty());
+}
+
+#[tokio::test]
 async fn a_key_of_ones_own_is_used() {
     let platform = Platform::default();
     platform.client().await.start("definitions/d").key("order-7").send().await.unwrap();
