@@ -25,9 +25,9 @@ const FILLERS: usize = 256;
 
 #[derive(Debug, Clone, Parser)]
 struct Args {
-    /// sqlite or postgres.
+    /// Where the orchestrator and the log keep their data.
     #[arg(long, default_value = "sqlite")]
-    store: String,
+    store: Store,
     /// Executions that are stored when a round is measured, rising.
     #[arg(long, value_delimiter = ',', default_value = "10000,100000,1000000")]
     marks: Vec<u64>,
@@ -50,17 +50,13 @@ struct Filling {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let args = Args::parse();
-    let store = match args.store.as_str() {
-        "sqlite" => Store::Sqlite,
-        "postgres" => Store::Postgres,
-        other => panic!("--store {other}: one of sqlite, postgres"),
-    };
-    assert!(args.hold == 0 || store == Store::Postgres, "--hold needs --store postgres");
+    assert!(args.hold == 0 || args.store == Store::Postgres, "--hold needs --store postgres");
     let dir = tempfile::tempdir().expect("a folder");
     println!("{}", Machine::look(dir.path()).line());
-    let ours = Ours::start(store, dir.path()).await;
+    let ours = Ours::start(args.store, dir.path()).await;
     println!(
-        "| {store:?} | executions/s | p50 ms | p99 ms | CPU ms each, user + system | of the first | RSS MB | disk MB |"
+        "| {:?} | executions/s | p50 ms | p99 ms | CPU ms each, user + system | of the first | RSS MB | disk MB |",
+        args.store
     );
     println!("|---|---|---|---|---|---|---|---|");
     let mut filling = Filling { ours, stored: 0, calls: args.calls, first: None };

@@ -33,9 +33,9 @@ struct Args {
     /// How long each of the three steps that follow each other takes, in milliseconds.
     #[arg(long, default_value_t = 333)]
     delay_ms: u64,
-    /// Where the orchestrator and the log keep their data: sqlite or postgres.
+    /// Where the orchestrator and the log keep their data.
     #[arg(long, default_value = "sqlite")]
-    store: String,
+    store: Store,
     /// No peer is broken.
     #[arg(long)]
     whole: bool,
@@ -51,14 +51,9 @@ struct Seen {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let args = Args::parse();
-    let store = match args.store.as_str() {
-        "sqlite" => Store::Sqlite,
-        "postgres" => Store::Postgres,
-        other => panic!("--store {other}: one of sqlite, postgres"),
-    };
     let dir = tempfile::tempdir().expect("a folder");
     println!("{}", Machine::look(dir.path()).line());
-    let ours = Ours::start(store, dir.path()).await;
+    let ours = Ours::start(args.store, dir.path()).await;
     tokio::task::LocalSet::new().run_until(run(&args, &ours)).await;
     ours.stop().await;
 }

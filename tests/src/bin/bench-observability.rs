@@ -25,9 +25,9 @@ const SCRAPES: u32 = 100;
 
 #[derive(Debug, Clone, Parser)]
 struct Args {
-    /// sqlite or postgres.
+    /// Where the orchestrator and the log keep their data.
     #[arg(long, default_value = "sqlite")]
-    store: String,
+    store: Store,
     /// Rounds of each platform.
     #[arg(long, default_value_t = 15)]
     repetitions: usize,
@@ -92,11 +92,6 @@ struct Side {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let args = Args::parse();
-    let store = match args.store.as_str() {
-        "sqlite" => Store::Sqlite,
-        "postgres" => Store::Postgres,
-        other => panic!("--store {other}: one of sqlite, postgres"),
-    };
     let scratch = tempfile::tempdir().expect("a folder");
     println!("{}\n", Machine::look(scratch.path()).line());
     let jaeger = match args.otlp {
@@ -107,7 +102,7 @@ async fn main() {
     let local = tokio::task::LocalSet::new();
     let mut sides = Vec::new();
     for observed in Observed::EACH {
-        sides.push(Side::start(observed, store, &otlp).await);
+        sides.push(Side::start(observed, args.store, &otlp).await);
     }
     local.run_until(rounds(&args, &mut sides, jaeger.as_ref())).await;
     table(&sides);

@@ -22,9 +22,9 @@ struct Args {
     /// Engines, separated by commas: ours, restate.
     #[arg(long, value_delimiter = ',', default_value = "ours,restate")]
     engines: Vec<String>,
-    /// Stores of ours: sqlite, postgres.
+    /// Stores of ours.
     #[arg(long, value_delimiter = ',', default_value = "sqlite,postgres")]
-    stores: Vec<String>,
+    stores: Vec<Store>,
     /// How often everything is measured, the engines taking turns.
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
@@ -51,11 +51,7 @@ impl Args {
         for engine in &self.engines {
             match engine.as_str() {
                 "restate" => kinds.push(Kind::Restate),
-                "ours" => kinds.extend(self.stores.iter().map(|store| match store.as_str() {
-                    "sqlite" => Kind::Ours(Store::Sqlite),
-                    "postgres" => Kind::Ours(Store::Postgres),
-                    other => panic!("--stores {other}: one of sqlite, postgres"),
-                })),
+                "ours" => kinds.extend(self.stores.iter().map(|store| Kind::Ours(*store))),
                 other => panic!("--engines {other}: one of ours, restate"),
             }
         }

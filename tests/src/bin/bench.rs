@@ -17,6 +17,7 @@ use probity_testkit::{Child, Postgres, free_port};
 use probity_tests::load::Load;
 use probity_tests::sandbox::{Embedded, SERVICES, binary};
 use probity_tests::workflows::machine::cpu_s;
+use probity_tests::workflows::ours::Store;
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
@@ -40,9 +41,9 @@ struct Args {
     /// Reads of one case a second while the load runs; cases have many readers.
     #[arg(long, default_value_t = 100)]
     reads: u64,
-    /// sqlite or postgres, for every service.
+    /// Where every service keeps its data.
     #[arg(long, default_value = "sqlite")]
-    store: String,
+    store: Store,
     /// Seed of the generated items.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -56,11 +57,10 @@ struct Measured {
 }
 
 impl Measured {
-    async fn start(store: &str, dir: &std::path::Path) -> Self {
+    async fn start(store: Store, dir: &std::path::Path) -> Self {
         let postgres = match store {
-            "sqlite" => None,
-            "postgres" => Some(Postgres::start()),
-            other => panic!("--store {other}: one of sqlite, postgres"),
+            Store::Sqlite => None,
+            Store::Postgres => Some(Postgres::start()),
         };
         let (mut command, admin) = (Command::new(binary("probity")), free_port());
         command.args(["dev", "--no-samples", "--port", "0", "--admin-port", &admin.to_string(), "--data"]);
@@ -129,7 +129,7 @@ async fn main() {
     let args = Args::parse();
     let dir = tempfile::tempdir().expect("a folder");
     let begun = Instant::now();
-    let measured = Measured::start(&args.store, dir.path()).await;
+    let measured = Measured::start(args.store, dir.path()).await;
     println!("ready after                {:>8} ms", begun.elapsed().as_millis());
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("RSS idle                   {:>8} MB", rss_mb(measured.platform.pid()));

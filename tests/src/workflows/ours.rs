@@ -43,7 +43,7 @@ output: {state: "'RESOLVED'", last: steps.audit.step}
 "#;
 
 /// Where the orchestrator and the audit log keep their data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Store {
     /// Files beside the process, `synchronous=FULL`.
     Sqlite,
