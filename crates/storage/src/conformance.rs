@@ -69,6 +69,7 @@ pub async fn run(config: &DbConfig) -> Result<(), Failure> {
     case("mistakes are noticed", values::mistakes(&db)).await?;
     case("many rows are stored at once", bulk::rows(&db)).await?;
     case("rows that do not fit are noticed", bulk::mistakes(&db)).await?;
+    case("rows that come together are stored one by one", bulk::together(&db)).await?;
     case("readers cannot write", values::read_only(&db)).await?;
     case("operations are stored one by one", writes::isolation(&db)).await?;
     case("a failure cannot be ignored", writes::ignored_failure(&db)).await?;

@@ -3,6 +3,7 @@
 use crate::config::Target;
 use crate::conn::{Connector, Wanted};
 use crate::readers::Readers;
+use crate::rows::CHUNK;
 use crate::writer::{Job, Request, Shared, Writer};
 use crate::{Backend, DbConfig, Error, Migration, Row, Tx, Value, lock};
 use futures::future::BoxFuture;
@@ -161,8 +162,32 @@ impl Db {
         E: From<Error> + Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
     {
+        self.operate(op, false).await
+    }
+
+    /// Writes: a statement for every row, as [`Tx::execute_many`], and nothing else;
+    /// answers how many rows it changed. When no other operation is committed with it,
+    /// a server takes up to a thousand rows in one trip instead of three.
+    ///
+    /// # Errors
+    /// As [`Tx::execute_many`]; or why it could not be stored.
+    pub async fn write_rows<const N: usize>(
+        &self,
+        sql: &'static str,
+        rows: Vec<[Value; N]>,
+    ) -> Result<u64, Error> {
+        let single = rows.len() <= CHUNK;
+        self.operate(move |tx| Box::pin(tx.execute_many(sql, rows)), single).await
+    }
+
+    async fn operate<T, E, F>(&self, op: F, single: bool) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(Box::new(Request { op, answer })).await?;
+        self.enqueue(Box::new(Request { op, single, answer })).await?;
         // The writer answers everything it takes; it falls silent only when the
         // runtime is torn down.
         answered.await.unwrap_or_else(|_| Err(self.closed().into()))

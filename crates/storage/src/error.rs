@@ -233,6 +233,18 @@ impl Error {
         Self::Unavailable { database: Arc::clone(database), source: cause(kind) }
     }
 
+    /// What it means when a commit ends with it: whoever loses the connection there
+    /// cannot know what the other side did.
+    pub(crate) fn of_commit(self) -> Self {
+        match self {
+            Self::Unavailable { database, source } => Self::OutcomeUnknown { database, source },
+            Self::Timeout { database, .. } => {
+                Self::OutcomeUnknown { database, source: cause(std::io::ErrorKind::BrokenPipe) }
+            }
+            other => other,
+        }
+    }
+
     /// True when the connection it happened on must not be used again.
     pub(crate) const fn is_lost(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::Timeout { .. })

@@ -23,6 +23,8 @@ pub struct Tx {
     failed: Option<Error>,
     /// The connection must not be used again.
     broken: bool,
+    /// The next statement is a transaction of its own.
+    single: bool,
     keys: Keys,
 }
 
@@ -44,6 +46,7 @@ impl Tx {
             events_before: 0,
             failed: None,
             broken: false,
+            single: false,
             keys: Keys { asked: 0, repeated: 0 },
         }
     }
@@ -114,7 +117,13 @@ impl Tx {
         self.note(done)
     }
 
+    /// A statement that commits may have committed when it is not answered.
+    pub(crate) fn told(&self, error: Error) -> Error {
+        if self.single { error.of_commit() } else { error }
+    }
+
     fn note<T>(&mut self, done: Result<T, Error>) -> Result<T, Error> {
+        let done = done.map_err(|error| self.told(error));
         if let Err(error) = &done {
             self.broken |= error.is_lost() || self.conn.has_lost_transaction();
             self.failed.get_or_insert_with(|| error.clone());
@@ -169,7 +178,16 @@ impl Tx {
         self.failed.take()
     }
 
+    /// A transaction that is one statement: the database begins and ends it.
+    pub(crate) fn begin_single(&mut self) {
+        (self.single, self.failed) = (true, None);
+        self.events.clear();
+        probity_failpoint::hit("storage.begun");
+        probity_failpoint::hit("storage.before_commit");
+    }
+
     pub(crate) async fn begin(&mut self, with_savepoint: bool) -> Result<(), Error> {
+        self.single = false;
         self.events.clear();
         self.events_before = 0;
         self.control(if with_savepoint { Control::BeginWithSavepoint } else { Control::Begin }).await?;

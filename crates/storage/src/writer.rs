@@ -20,7 +20,6 @@ mod job;
 pub(crate) use job::{Job, Request};
 
 use crate::conn::{Connector, Role};
-use crate::error::cause;
 use crate::lock::FileLock;
 use crate::{Backend, Error, Migration, Tx, migrations};
 use job::Outcome;
@@ -220,6 +219,10 @@ impl Writer {
         kept: &mut Vec<Box<dyn Outcome>>,
     ) -> Result<usize, Error> {
         let several = jobs.len() > 1;
+        let backend = self.connector.backend();
+        if !several && backend == Backend::Postgres && jobs.as_slice().iter().all(|job| job.is_single()) {
+            return self.single(tx, jobs, kept).await;
+        }
         tx.begin(several).await?;
         while let Some(job) = jobs.next() {
             let outcome = job.run(tx, self.limit).await;
@@ -241,14 +244,28 @@ impl Writer {
         if kept.is_empty() {
             return tx.roll_back().await.map(|()| 0);
         }
-        // Whoever loses the connection here cannot know what the other side did.
-        tx.commit().await.map_err(|error| match error {
-            Error::Unavailable { database, source } => Error::OutcomeUnknown { database, source },
-            Error::Timeout { database, .. } => {
-                Error::OutcomeUnknown { database, source: cause(ErrorKind::BrokenPipe) }
+        tx.commit().await.map_err(Error::of_commit)
+    }
+
+    /// A lone operation of one statement needs neither BEGIN nor COMMIT, which are a
+    /// trip each to a server.
+    async fn single(
+        &mut self,
+        tx: &mut Tx,
+        jobs: &mut std::vec::Drain<'_, Box<dyn Job>>,
+        kept: &mut Vec<Box<dyn Outcome>>,
+    ) -> Result<usize, Error> {
+        tx.begin_single();
+        for job in jobs {
+            let outcome = job.run(tx, self.limit).await;
+            if outcome.is_ok() {
+                probity_failpoint::hit("storage.after_commit");
+                kept.push(outcome);
+            } else {
+                outcome.settle(Ok(()));
             }
-            other => other,
-        })
+        }
+        if tx.is_broken() { Err(self.broken()) } else { Ok(0) }
     }
 
     fn broken(&self) -> Error {

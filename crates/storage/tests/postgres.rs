@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use futures::future::join_all;
-use probity_storage::{Db, DbConfig, Error, Migration, args, conformance, outbox};
+use probity_storage::{Db, DbConfig, Error, Migration, args, conformance, outbox, row};
 use probity_testkit::{Postgres, eventually};
 use probity_types::{AuditEvent, Ctx, FaultKind, Micros};
 use std::sync::Arc;
@@ -154,6 +154,29 @@ async fn a_frozen_server_holds_nobody_for_long() {
     assert!(read.unwrap_err().kind().is_transient());
     server.thaw();
     eventually(SOON, async || insert(&db, 2).await).await;
+}
+
+/// One statement commits by itself: without an answer nobody knows whether it did.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_not_answered_may_be_stored() {
+    const INSERT: &str = "INSERT INTO t (id) VALUES ($1) ON CONFLICT DO NOTHING";
+    let server = Postgres::start();
+    let config = DbConfig { statement_timeout_ms: 500, ..config(server.create()) };
+    let db = Db::open(&config, "x", &[TABLE]).await.unwrap();
+    assert_eq!(db.write_rows(INSERT, vec![row![1], row![2]]).await.unwrap(), 2);
+    server.freeze();
+    let answer = db.write_rows(INSERT, vec![row![3]]).await;
+    assert!(matches!(answer, Err(Error::OutcomeUnknown { .. })), "{answer:?}");
+    server.thaw();
+    eventually(SOON, async || db.write_rows(INSERT, vec![row![4]]).await).await;
+    server.kill();
+    let answer = db.write_rows(INSERT, vec![row![5]]).await;
+    assert!(matches!(answer, Err(Error::OutcomeUnknown { .. } | Error::Unavailable { .. })), "{answer:?}");
+    server.resume();
+    eventually(SOON, async || db.write_rows(INSERT, vec![row![6]]).await).await;
+    let mut stored = ids(&db).await.unwrap();
+    stored.retain(|id| ![3, 5].contains(id));
+    assert_eq!(stored, [1, 2, 4, 6]);
 }
 
 /// Two processes share a schema. One holds a transaction with events open while

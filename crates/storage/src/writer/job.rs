@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 pub(crate) trait Job: Send {
     /// Runs it; the outcome waits for the commit.
     fn run(self: Box<Self>, tx: &mut Tx, limit: Duration) -> BoxFuture<'_, Box<dyn Outcome>>;
+    /// True when it is one statement and nothing else.
+    fn is_single(&self) -> bool;
     /// Answers without running it.
     fn refuse(self: Box<Self>, error: Error);
 }
@@ -28,6 +30,8 @@ pub(crate) trait Outcome: Send {
 /// An operation and who waits for it.
 pub(crate) struct Request<T, E, F> {
     pub(crate) op: F,
+    /// The operation is one statement.
+    pub(crate) single: bool,
     pub(crate) answer: oneshot::Sender<Result<T, E>>,
 }
 
@@ -44,7 +48,7 @@ where
 {
     fn run(self: Box<Self>, tx: &mut Tx, limit: Duration) -> BoxFuture<'_, Box<dyn Outcome>> {
         Box::pin(async move {
-            let Self { op, answer } = *self;
+            let Self { op, answer, .. } = *self;
             tx.start_clock();
             let limited = tokio::time::timeout(limit, async { op(&mut *tx).await });
             let result = match AssertUnwindSafe(limited).catch_unwind().await {
@@ -52,7 +56,8 @@ where
                 Err(panic) => Err(panicked(panic.as_ref()).into()),
                 Ok(Err(_)) => {
                     tx.give_up();
-                    Err(Error::Timeout { database: Arc::clone(tx.database()), limit }.into())
+                    let error = Error::Timeout { database: Arc::clone(tx.database()), limit };
+                    Err(tx.told(error).into())
                 }
             };
             let result = match (result, tx.take_failure()) {
@@ -61,6 +66,10 @@ where
             };
             Box::new(Answer { result, answer }) as Box<dyn Outcome>
         })
+    }
+
+    fn is_single(&self) -> bool {
+        self.single
     }
 
     fn refuse(self: Box<Self>, error: Error) {

@@ -25,13 +25,18 @@ pub(crate) struct Named {
     pub(crate) sha256: Vec<u8>,
 }
 
+/// False when a turn names no documents for certain.
+pub(super) fn may_name_some(turn: &StoredTurn) -> bool {
+    blobs::may_have_some(&turn.json)
+}
+
 /// Notes the documents that these turns name.
 ///
 /// # Errors
 /// When the store fails.
 pub(super) async fn write(tx: &mut Tx, turns: &[&StoredTurn]) -> Result<(), Error> {
     let mut rows: Vec<[Value; 4]> = Vec::new();
-    for turn in turns.iter().filter(|turn| blobs::may_have_some(&turn.json)) {
+    for turn in turns.iter().filter(|turn| may_name_some(turn)) {
         let facts: Json = serde_json::from_str(&turn.json)
             .map_err(|e| Error::Journal { case: turn.execution.to_string(), why: e.to_string() })?;
         for hash in blobs::hashes(&facts) {

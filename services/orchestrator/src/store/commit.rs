@@ -7,7 +7,7 @@ use crate::domain::audit::StoredTurn;
 use crate::error::Error;
 use crate::sabotage::{self, Damage};
 use probity_storage::idempotency::{self, Scope};
-use probity_storage::{Tx, args, row};
+use probity_storage::{Tx, Value, args, row};
 use probity_types::Micros;
 use probity_types::id::ExecutionId;
 use std::collections::HashSet;
@@ -28,6 +28,14 @@ impl Batch {
     /// Nothing to store.
     pub(crate) const fn is_empty(&self) -> bool {
         self.turns.is_empty() && self.rows.is_empty() && self.opens.is_empty()
+    }
+
+    /// Only the journal grows: what a step in the middle of an execution does.
+    fn is_journal_alone(&self) -> bool {
+        let alone = |turn: &Arc<StoredTurn>| {
+            turn.letters.is_empty() && turn.task.is_none() && !blobs::may_name_some(turn)
+        };
+        self.opens.is_empty() && self.rows.is_empty() && self.turns.iter().all(alone)
     }
 }
 
@@ -66,6 +74,10 @@ impl Store {
     /// # Errors
     /// [`Error::Fenced`] when somebody else has taken over.
     pub(crate) async fn commit(&self, batch: Arc<Batch>, place: Place) -> Result<Vec<Opened>, Error> {
+        if batch.is_journal_alone() && !sabotage::does(Damage::SkipFencing) {
+            let rows = journal_rows(batch.turns.iter().map(AsRef::as_ref), place);
+            return appended(self.db.write_rows(INSERT_TURN, rows).await).map(|()| Vec::new());
+        }
         self.db.write(move |tx| Box::pin(async move { write(tx, &batch, place).await })).await
     }
 }
@@ -77,7 +89,7 @@ async fn write(tx: &mut Tx, batch: &Batch, place: Place) -> Result<Vec<Opened>, 
     let turns: Vec<&StoredTurn> =
         batch.turns.iter().map(AsRef::as_ref).filter(|t| !left_out.contains(&t.execution)).collect();
     let place = if sabotage::does(Damage::SkipFencing) { unfenced(tx, place).await? } else { place };
-    insert_turns(tx, &turns, place).await?;
+    appended(tx.execute_many(INSERT_TURN, journal_rows(turns.iter().copied(), place)).await)?;
     let rows: Vec<_> = batch.rows.iter().filter(|row| !left_out.contains(&row.id)).collect();
     upsert_rows(tx, &rows).await?;
     lines::write(tx, &rows).await?;
@@ -139,10 +151,9 @@ const INSERT_TURN: &str = "INSERT INTO journal
     (log, seq, execution, tenant, first_fact, last_fact, time_us, actor, request_id, trace_id, facts)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
-async fn insert_turns(tx: &mut Tx, turns: &[&StoredTurn], place: Place) -> Result<(), Error> {
-    let mut rows = Vec::with_capacity(turns.len());
-    for (turn, position) in turns.iter().zip(place.after + 1..) {
-        rows.push(row![
+fn journal_rows<'t>(turns: impl Iterator<Item = &'t StoredTurn>, place: Place) -> Vec<[Value; 11]> {
+    let row = |(turn, position): (&StoredTurn, i64)| {
+        row![
             place.log,
             position,
             turn.execution.0,
@@ -154,9 +165,14 @@ async fn insert_turns(tx: &mut Tx, turns: &[&StoredTurn], place: Place) -> Resul
             turn.request_id.as_str(),
             turn.trace_id.as_str(),
             turn.json.as_str()
-        ]);
-    }
-    match tx.execute_many(INSERT_TURN, rows).await {
+        ]
+    };
+    turns.zip(place.after + 1..).map(row).collect()
+}
+
+/// Somebody else has written where the log was to go on.
+fn appended(stored: Result<u64, probity_storage::Error>) -> Result<(), Error> {
+    match stored {
         Err(probity_storage::Error::Unique { .. }) => Err(Error::Fenced),
         other => Ok(other.map(drop)?),
     }
