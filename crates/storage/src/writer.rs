@@ -221,9 +221,10 @@ impl Writer {
         let several = jobs.len() > 1;
         let backend = self.connector.backend();
         if !several && backend == Backend::Postgres && jobs.as_slice().iter().all(|job| job.is_single()) {
-            return self.single(tx, jobs, kept).await;
+            tx.begin_single();
+        } else {
+            tx.begin(several).await?;
         }
-        tx.begin(several).await?;
         while let Some(job) = jobs.next() {
             let outcome = job.run(tx, self.limit).await;
             let ok = outcome.is_ok();
@@ -245,27 +246,6 @@ impl Writer {
             return tx.roll_back().await.map(|()| 0);
         }
         tx.commit().await.map_err(Error::of_commit)
-    }
-
-    /// A lone operation of one statement needs neither BEGIN nor COMMIT, which are a
-    /// trip each to a server.
-    async fn single(
-        &mut self,
-        tx: &mut Tx,
-        jobs: &mut std::vec::Drain<'_, Box<dyn Job>>,
-        kept: &mut Vec<Box<dyn Outcome>>,
-    ) -> Result<usize, Error> {
-        tx.begin_single();
-        for job in jobs {
-            let outcome = job.run(tx, self.limit).await;
-            if outcome.is_ok() {
-                probity_failpoint::hit("storage.after_commit");
-                kept.push(outcome);
-            } else {
-                outcome.settle(Ok(()));
-            }
-        }
-        if tx.is_broken() { Err(self.broken()) } else { Ok(0) }
     }
 
     fn broken(&self) -> Error {
